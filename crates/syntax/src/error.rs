@@ -1,0 +1,222 @@
+//! What can be wrong with a text, and how it is told.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use crate::source::Sources;
+use crate::span::Span;
+
+/// A text that is not an expression of the language.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{}", .0.kind)]
+pub struct SyntaxError(Box<Details>);
+
+#[derive(Debug, Clone)]
+struct Details {
+    kind: SyntaxErrorKind,
+    span: Span,
+    notes: Vec<Note>,
+    hint: Option<Cow<'static, str>>,
+}
+
+/// Another place that explains an error.
+#[derive(Debug, Clone)]
+pub struct Note {
+    /// The place.
+    pub span: Span,
+    /// What is there.
+    pub text: Cow<'static, str>,
+}
+
+/// The kinds of syntax errors.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SyntaxErrorKind {
+    /// A token that cannot stand where it stands.
+    #[error("syntax error, unexpected {found}, expected {expected}")]
+    Unexpected {
+        /// The token, as messages name it.
+        found: String,
+        /// What could have stood there.
+        expected: Cow<'static, str>,
+    },
+    /// A string, comment, or bracket that is not closed.
+    #[error("syntax error, {what} is not closed")]
+    Unclosed {
+        /// What it is.
+        what: &'static str,
+    },
+    /// Two comparisons in a row.
+    #[error("syntax error, '{0}' cannot be chained: comparison operators are not associative")]
+    NotAssociative(&'static str),
+    /// An attribute that was defined before.
+    #[error("attribute '{0}' already defined")]
+    DuplicateAttribute(String),
+    /// A formal that was named before.
+    #[error("duplicate formal function argument '{0}'")]
+    DuplicateFormal(String),
+    /// `inherit ${…};`
+    #[error("dynamic attributes not allowed in inherit")]
+    DynamicInherit,
+    /// `let ${…} = …; in …`
+    #[error("dynamic attributes not allowed in let")]
+    DynamicLet,
+    /// An integer that does not fit into 64 bits.
+    #[error("invalid integer '{0}'")]
+    InvalidInteger(String),
+    /// A floating-point number outside the range of doubles.
+    #[error("invalid float '{0}'")]
+    InvalidFloat(String),
+    /// `./a/`
+    #[error("path has a trailing slash")]
+    TrailingSlash,
+    /// `./a//b`
+    #[error("path has an empty component")]
+    EmptyPathComponent,
+    /// `~/a` where there is no home directory: Nix calls it pure mode.
+    #[error("the path '{0}' can not be resolved in pure mode")]
+    NoHome(String),
+    /// A null byte in a string.
+    #[error("strings cannot contain null bytes")]
+    NullByte,
+    /// Syntax of a feature that is not enabled.
+    #[error(
+        "experimental Nix feature '{0}' is disabled; add '--extra-experimental-features {0}' to enable it"
+    )]
+    FeatureDisabled(&'static str),
+    /// Beyond [`crate::MAX_DEPTH`].
+    #[error("the expression is nested too deeply: more than {0} levels")]
+    TooDeep(u32),
+    /// Beyond 4 GiB.
+    #[error("the text is too large: {0} bytes, 4 GiB is the limit")]
+    TooLarge(usize),
+}
+
+impl SyntaxError {
+    pub(crate) fn new(kind: SyntaxErrorKind, span: Span) -> Self {
+        Self(Box::new(Details {
+            kind,
+            span,
+            notes: Vec::new(),
+            hint: None,
+        }))
+    }
+
+    pub(crate) fn note(mut self, span: Span, text: impl Into<Cow<'static, str>>) -> Self {
+        self.0.notes.push(Note {
+            span,
+            text: text.into(),
+        });
+        self
+    }
+
+    pub(crate) fn hint(mut self, hint: impl Into<Cow<'static, str>>) -> Self {
+        self.0.hint = Some(hint.into());
+        self
+    }
+
+    pub(crate) fn has_hint(&self) -> bool {
+        self.0.hint.is_some()
+    }
+
+    /// What is wrong.
+    #[must_use]
+    pub fn kind(&self) -> &SyntaxErrorKind {
+        &self.0.kind
+    }
+
+    /// Where.
+    #[must_use]
+    pub fn span(&self) -> Span {
+        self.0.span
+    }
+
+    /// Other places that belong to it.
+    #[must_use]
+    pub fn notes(&self) -> &[Note] {
+        &self.0.notes
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn advice(&self) -> Option<&str> {
+        self.0.hint.as_deref()
+    }
+
+    /// The error as plain text: the message, the place with its source line, the notes with theirs, the hint.
+    #[must_use]
+    pub fn render(&self, sources: &Sources) -> String {
+        let mut out = format!("error: {}\n", self.0.kind);
+        out.push_str(&render_snippet(sources, self.0.span, "at"));
+        for note in &self.0.notes {
+            let _ = writeln!(out, "note: {}", note.text);
+            out.push_str(&render_snippet(sources, note.span, "at"));
+        }
+        if let Some(hint) = &self.0.hint {
+            let _ = writeln!(out, "hint: {hint}");
+        }
+        out
+    }
+}
+
+/// How much of a line a snippet shows, in characters.
+const SNIPPET_WIDTH: usize = 120;
+/// How much of a long line a snippet shows before the place.
+const SNIPPET_BEFORE: usize = 60;
+
+/// The place of `span` as indented plain text, in the form of Nix: `at FILE:LINE:COLUMN:`, then the line, with a caret
+/// under the place. `label` is the word before the place. Long lines are cut around the place; control characters
+/// are shown as blanks.
+#[must_use]
+pub fn render_snippet(sources: &Sources, span: Span, label: &str) -> String {
+    let position = sources.position(span);
+    let mut out = format!("       {label} {position}:\n");
+    let Some(line) = sources.line(span.source, position.line) else {
+        return out;
+    };
+    let inside_character = |at: usize| line.get(at).is_some_and(|&c| c & 0xc0 == 0x80);
+    let mut column = (position.column as usize - 1).min(line.len());
+    let mut end = column + (span.end.saturating_sub(span.start) as usize).min(line.len() - column);
+    while column > 0 && inside_character(column) {
+        column -= 1;
+    }
+    while inside_character(end) {
+        end += 1;
+    }
+    // Work in characters, so that the caret stands right after text beyond ASCII.
+    let shown = |bytes: &[u8]| -> Vec<char> {
+        String::from_utf8_lossy(bytes)
+            .chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .collect()
+    };
+    let mut before = shown(&line[..column]);
+    let marked = shown(&line[column..end]);
+    let after = shown(&line[end..]);
+    if before.len() + marked.len() + after.len() > SNIPPET_WIDTH && before.len() > SNIPPET_BEFORE {
+        before.drain(..before.len() - SNIPPET_BEFORE);
+        before.insert(0, '…');
+    }
+    let room = SNIPPET_WIDTH.saturating_sub(before.len()).max(1);
+    let mut text: Vec<char> = before
+        .iter()
+        .chain(&marked)
+        .chain(&after)
+        .copied()
+        .collect();
+    if text.len() > before.len() + room {
+        text.truncate(before.len() + room);
+        text.push('…');
+    }
+    let text: String = text.into_iter().collect();
+    let number = position.line.to_string();
+    let gutter = " ".repeat(number.len());
+    let carets = "^".repeat(marked.len().clamp(1, room));
+    let _ = writeln!(out, "         {number}| {}", text.trim_end());
+    let _ = writeln!(
+        out,
+        "         {gutter}| {}{carets}",
+        " ".repeat(before.len())
+    );
+    out
+}

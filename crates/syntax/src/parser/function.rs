@@ -1,0 +1,177 @@
+//! Functions and their formals.
+
+use super::{Parser, Result};
+use crate::ast::{Expr, ExprKind, Formal, Formals, Lambda};
+use crate::error::{SyntaxError, SyntaxErrorKind};
+use crate::lexer::Tok;
+use crate::span::Span;
+use crate::symbol::Symbol;
+
+impl<'a> Parser<'a, '_> {
+    pub(super) fn simple_lambda(&mut self) -> Result<Expr<'a>> {
+        let start = self.tok.start;
+        let arg = self.symbols.intern(self.text(self.tok));
+        self.bump();
+        self.bump();
+        self.lambda_body(start, Some(arg), None, 0)
+    }
+
+    /// `name @ { … }: body`
+    pub(super) fn named_formals_lambda(&mut self) -> Result<Expr<'a>> {
+        let name = self.tok;
+        self.bump();
+        self.bump();
+        if self.tok.kind != Tok::LBrace {
+            return Err(self.unexpected("'{' and the formals of the function"));
+        }
+        let symbol = self.symbols.intern(self.text(name));
+        let span = self.span(name.start, name.end);
+        self.formals_lambda(Some((symbol, span)))
+    }
+
+    /// Whether the `{` that comes next opens the formals of a function.
+    pub(super) fn at_formals(&mut self) -> bool {
+        let first = self.lexer.lex(self.tok.end as usize);
+        match first.kind {
+            Tok::Ellipsis => true,
+            Tok::Id => {
+                let second = self.lexer.skip_trivia(first.end as usize);
+                matches!(self.lexer.byte(second), b',' | b'?' | b'}')
+            }
+            Tok::RBrace => {
+                let second = self.lexer.skip_trivia(first.end as usize);
+                matches!(self.lexer.byte(second), b':' | b'@')
+            }
+            _ => false,
+        }
+    }
+
+    pub(super) fn formals_lambda(&mut self, name: Option<(Symbol, Span)>) -> Result<Expr<'a>> {
+        let open = self.tok_span();
+        let start = name.map_or(open.start, |(_, span)| span.start);
+        self.bump();
+        let (formals, height) = self.formals(open)?;
+        let mut arg = name;
+        if self.tok.kind == Tok::At && arg.is_none() {
+            self.bump();
+            if self.tok.kind != Tok::Id {
+                return Err(self.unexpected("a name for the whole argument"));
+            }
+            arg = Some((self.symbols.intern(self.text(self.tok)), self.tok_span()));
+            self.bump();
+        }
+        if self.tok.kind != Tok::Colon {
+            return Err(if arg.is_some() {
+                self.unexpected("':' and the body of the function")
+            } else {
+                self.unexpected("':' or '@' after the formals of a function")
+            }
+            .note(open, "the formals are opened here"));
+        }
+        if let Some((symbol, span)) = arg
+            && let Some(formal) = formals.formals.iter().find(|f| f.name == symbol)
+        {
+            return Err(self.duplicate_formal(symbol, span, formal.span));
+        }
+        self.bump();
+        self.lambda_body(start, arg.map(|(symbol, _)| symbol), Some(formals), height)
+    }
+
+    fn lambda_body(
+        &mut self,
+        start: u32,
+        arg: Option<Symbol>,
+        formals: Option<Formals<'a>>,
+        formals_height: u32,
+    ) -> Result<Expr<'a>> {
+        let body = self.expr()?;
+        let span = self.span_from(start);
+        self.set_height(self.height.max(formals_height) + 1, span)?;
+        let body = self.alloc(body);
+        let lambda = self.arena.alloc(Lambda { arg, formals, body });
+        Ok(Expr {
+            span,
+            kind: ExprKind::Lambda(lambda),
+        })
+    }
+
+    /// The formals after `{`, with the `}`, and the height of the highest default.
+    fn formals(&mut self, open: Span) -> Result<(Formals<'a>, u32)> {
+        let mut formals: Vec<Formal<'a>> = Vec::new();
+        let mut seen = rustc_hash::FxHashMap::default();
+        let mut ellipsis = false;
+        let mut height = 0;
+        loop {
+            match self.tok.kind {
+                Tok::Id => {}
+                Tok::Ellipsis => {
+                    self.bump();
+                    ellipsis = true;
+                    if self.tok.kind != Tok::RBrace {
+                        let error = self.unclosed_or("'}'", open, "the list of formals");
+                        return Err(if self.tok.kind == Tok::Comma {
+                            error.hint("'...' must be the last formal")
+                        } else {
+                            error
+                        });
+                    }
+                    break;
+                }
+                Tok::RBrace => break,
+                _ => {
+                    return Err(self.unclosed_or(
+                        "the name of a formal, '...' or '}'",
+                        open,
+                        "the list of formals",
+                    ));
+                }
+            }
+            let span = self.tok_span();
+            let name = self.symbols.intern(self.text(self.tok));
+            if let Some(first) = seen.insert(name, span) {
+                return Err(self.duplicate_formal(name, span, first));
+            }
+            self.bump();
+            let default = if self.tok.kind == Tok::Question {
+                self.bump();
+                let default = self.expr()?;
+                height = height.max(self.height);
+                Some(self.alloc(default))
+            } else {
+                None
+            };
+            formals.push(Formal {
+                name,
+                span,
+                default,
+            });
+            match self.tok.kind {
+                Tok::Comma => self.bump(),
+                Tok::RBrace => break,
+                Tok::Assign => {
+                    return Err(self
+                        .unclosed_or("',' or '}'", open, "the list of formals")
+                        .hint("a default is written with '?': '{ name ? value }'"));
+                }
+                Tok::Id => {
+                    return Err(self
+                        .unclosed_or("',' or '}'", open, "the list of formals")
+                        .hint("formals are separated by commas"));
+                }
+                _ => return Err(self.unclosed_or("',' or '}'", open, "the list of formals")),
+            }
+        }
+        self.bump();
+        let formals = Formals {
+            formals: self.arena.alloc_slice_copy(&formals),
+            ellipsis,
+        };
+        Ok((formals, height))
+    }
+
+    fn duplicate_formal(&self, name: Symbol, span: Span, first: Span) -> SyntaxError {
+        let name = String::from_utf8_lossy(self.symbols.name(name)).into_owned();
+        SyntaxError::new(SyntaxErrorKind::DuplicateFormal(name), span)
+            .note(first, "the first one is here")
+    }
+}
