@@ -1,0 +1,173 @@
+//! Builtins that download.
+
+use xbuild_store_model::Hash;
+use xbuild_store_model::store_path::check_name;
+
+use super::path_text;
+use crate::Evaluator;
+use crate::error::{EvalError, Result};
+use crate::host::FetchUrl;
+use crate::position::Pos;
+use crate::value::{Builtin, Value};
+
+pub(super) static TABLE: &[Builtin] = &[
+    Builtin {
+        name: "__fetchurl",
+        arity: 1,
+        run: |ev, args, pos| fetch(ev, args, pos, "fetchurl", false),
+    },
+    Builtin {
+        name: "fetchTarball",
+        arity: 1,
+        run: |ev, args, pos| fetch(ev, args, pos, "fetchTarball", true),
+    },
+    Builtin {
+        name: "fetchGit",
+        arity: 1,
+        run: |_, _, pos| Err(unsupported("fetchGit", pos)),
+    },
+    Builtin {
+        name: "fetchMercurial",
+        arity: 1,
+        run: |_, _, pos| Err(unsupported("fetchMercurial", pos)),
+    },
+    Builtin {
+        name: "fetchTree",
+        arity: 1,
+        run: |_, _, pos| Err(unsupported("fetchTree", pos)),
+    },
+    Builtin {
+        name: "__flakeRefToString",
+        arity: 1,
+        run: |_, _, pos| Err(unsupported("flakeRefToString", pos)),
+    },
+    Builtin {
+        name: "__getFlake",
+        arity: 1,
+        run: |_, _, pos| Err(unsupported("getFlake", pos)),
+    },
+    Builtin {
+        name: "__parseFlakeRef",
+        arity: 1,
+        run: |_, _, pos| Err(unsupported("parseFlakeRef", pos)),
+    },
+];
+
+/// The error of a builtin of Nix that xbuild does not have yet.
+fn unsupported(name: &str, pos: Pos) -> EvalError {
+    let instead = match name {
+        "fetchGit" | "fetchMercurial" | "fetchTree" => {
+            "use 'builtins.fetchTarball' with the URL of an archive of that revision, or 'builtins.fetchurl' for a single file"
+        }
+        _ => "import the flake's Nix files directly, with sources from 'builtins.fetchTarball'",
+    };
+    EvalError::new(
+        pos,
+        format!("'builtins.{name}' is not supported by xbuild yet; {instead}"),
+    )
+}
+
+fn fetch(ev: &mut Evaluator, args: &[Value], pos: Pos, who: &str, unpack: bool) -> Result<Value> {
+    const URL: &str = "while evaluating the url we should fetch";
+    let argument = ev.force(args[0], pos)?;
+    let mut url = None;
+    let mut hash: Option<Hash> = None;
+    let mut name = None;
+    let attrs = argument.as_attrs();
+    if let Some(attrs) = attrs {
+        for attr in attrs.iter() {
+            match ev.symbols.name(attr.name) {
+                b"url" => url = Some(ev.force_string_no_context(attr.value, attr.pos, URL)?),
+                b"sha256" => {
+                    let what = "while evaluating the sha256 of the content we should fetch";
+                    let text = ev.force_string_no_context(attr.value, attr.pos, what)?;
+                    hash = Some(ev.parse_hash_or_empty(text.bytes(), attr.pos)?);
+                }
+                b"name" => {
+                    let what = "while evaluating the name of the content we should fetch";
+                    name = Some(ev.force_string_no_context(attr.value, attr.pos, what)?);
+                }
+                other => {
+                    let other = String::from_utf8_lossy(other);
+                    return Err(EvalError::new(
+                        pos,
+                        format!("unsupported argument '{other}' to '{who}'"),
+                    ));
+                }
+            }
+        }
+    } else {
+        url = Some(ev.force_string_no_context(argument, pos, URL)?);
+    }
+    let Some(url) = url else {
+        return Err(EvalError::new(pos, "'url' argument required"));
+    };
+    let mut url = String::from_utf8_lossy(url.bytes()).into_owned();
+    if unpack && let Some(channel) = url.strip_prefix("channel:") {
+        url = format!("https://channels.nixos.org/{channel}/nixexprs.tar.xz");
+    }
+    check_uri(ev, &url, pos)?;
+
+    let name_given = name.is_some();
+    let mut store_name = match name {
+        Some(name) => String::from_utf8_lossy(name.bytes()).into_owned(),
+        None if unpack => "source".to_owned(),
+        None => String::new(),
+    };
+    if store_name.is_empty() {
+        store_name = String::from_utf8_lossy(path_text::base_name(url.as_bytes())).into_owned();
+    }
+    if let Err(error) = check_name(&store_name) {
+        let resolution = if name_given {
+            format!(
+                "Please change the value for the 'name' attribute passed to '{who}', so that it can create a valid store path."
+            )
+        } else if attrs.is_some() {
+            format!(
+                "Please add a valid 'name' attribute to the argument for '{who}', so that it can create a valid store path."
+            )
+        } else {
+            format!(
+                "Please pass an attribute set with 'url' and 'name' attributes to '{who}',  so that it can create a valid store path."
+            )
+        };
+        let message =
+            format!("invalid store path name when fetching URL '{url}': {error}. {resolution}");
+        return Err(EvalError::new(pos, message));
+    }
+    if ev.settings.pure && hash.is_none() {
+        let message = format!("in pure evaluation mode, '{who}' requires a 'sha256' argument");
+        return Err(EvalError::new(pos, message));
+    }
+    let request = FetchUrl {
+        url,
+        name: store_name,
+        hash,
+        unpack,
+        executable: false,
+    };
+    let path = ev
+        .host
+        .fetch_url(&request)
+        .map_err(|error| EvalError::new(Pos::NONE, error.to_string()))?;
+    Ok(ev.store_path_value(&path))
+}
+
+/// `restrict-eval` allows only the URIs below those of `allowed-uris`.
+fn check_uri(ev: &Evaluator, uri: &str, pos: Pos) -> Result<()> {
+    let allowed = |prefix: &String| {
+        uri.strip_prefix(prefix.as_str()).is_some_and(|rest| {
+            rest.is_empty()
+                || rest.starts_with('/')
+                || prefix.ends_with('/')
+                || prefix.ends_with(':')
+        })
+    };
+    if !ev.settings.restrict || ev.settings.allowed_uris.iter().any(allowed) {
+        return Ok(());
+    }
+    Err(EvalError::new(
+        pos,
+        format!("access to URI '{uri}' is forbidden in restricted mode"),
+    ))
+}

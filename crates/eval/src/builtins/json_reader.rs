@@ -1,0 +1,634 @@
+//! Reading JSON (RFC 8259) as `builtins.fromJSON` does: a strict reader without recursion that hands what it finds to
+//! a [`Builder`], so that values are built directly. Messages have the form that users of Nix know.
+
+/// Makes values of what the reader finds.
+pub(crate) trait Builder {
+    /// A finished value.
+    type Value;
+    /// Any other failure.
+    type Error: From<JsonError>;
+    fn null(&mut self) -> Result<Self::Value, Self::Error>;
+    fn boolean(&mut self, value: bool) -> Result<Self::Value, Self::Error>;
+    fn integer(&mut self, value: i64) -> Result<Self::Value, Self::Error>;
+    fn float(&mut self, value: f64) -> Result<Self::Value, Self::Error>;
+    fn string(&mut self, value: &[u8]) -> Result<Self::Value, Self::Error>;
+    fn array(&mut self, items: Vec<Self::Value>) -> Result<Self::Value, Self::Error>;
+    /// Of equal names the last one counts.
+    fn object(&mut self, members: Vec<(Vec<u8>, Self::Value)>) -> Result<Self::Value, Self::Error>;
+}
+
+/// What is wrong with a text.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum JsonError {
+    /// It is not JSON.
+    #[error(
+        "[json.exception.parse_error.101] parse error at line {line}, column {column}: {message}"
+    )]
+    Syntax {
+        line: usize,
+        column: usize,
+        message: String,
+    },
+    /// A number is too large even for a float.
+    #[error("[json.exception.out_of_range.406] number overflow parsing '{0}'")]
+    Overflow(String),
+    /// An integer fits 64 bits, but not with a sign.
+    #[error("unsigned json number {0} outside of Nix integer range")]
+    Unsigned(u64),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Token {
+    BeginArray,
+    EndArray,
+    BeginObject,
+    EndObject,
+    NameSeparator,
+    ValueSeparator,
+    True,
+    False,
+    Null,
+    /// The text is in the reader's buffer.
+    String,
+    Integer(i64),
+    Unsigned(u64),
+    Float(f64),
+    End,
+}
+
+impl Token {
+    fn name(self) -> &'static str {
+        match self {
+            Self::BeginArray => "'['",
+            Self::EndArray => "']'",
+            Self::BeginObject => "'{'",
+            Self::EndObject => "'}'",
+            Self::NameSeparator => "':'",
+            Self::ValueSeparator => "','",
+            Self::True => "true literal",
+            Self::False => "false literal",
+            Self::Null => "null literal",
+            Self::String => "string literal",
+            Self::Integer(_) | Self::Unsigned(_) | Self::Float(_) => "number literal",
+            Self::End => "end of input",
+        }
+    }
+}
+
+const STRING: &str = "string literal";
+const VALUE: &str = "'[', '{', or a literal";
+
+/// Reads one value that is all of `text`.
+pub(crate) fn parse<B: Builder>(text: &[u8], builder: &mut B) -> Result<B::Value, B::Error> {
+    Reader {
+        text,
+        at: 0,
+        token_start: 0,
+        buffer: Vec::new(),
+    }
+    .document(builder)
+}
+
+struct Reader<'a> {
+    text: &'a [u8],
+    at: usize,
+    /// From where an error shows what was read last.
+    token_start: usize,
+    buffer: Vec<u8>,
+}
+
+/// An array or object that is not finished.
+enum Open<V> {
+    Array(Vec<V>),
+    Object(Vec<(Vec<u8>, V)>, Vec<u8>),
+}
+
+impl Reader<'_> {
+    fn document<B: Builder>(&mut self, builder: &mut B) -> Result<B::Value, B::Error> {
+        if self.text.starts_with(b"\xef\xbb\xbf") {
+            self.at = 3;
+        }
+        let mut open: Vec<Open<B::Value>> = Vec::new();
+        let mut token = self.token("value", None)?;
+        loop {
+            let mut value = match token {
+                Token::BeginArray => {
+                    token = self.token("value", None)?;
+                    if token != Token::EndArray {
+                        open.push(Open::Array(Vec::new()));
+                        continue;
+                    }
+                    builder.array(Vec::new())?
+                }
+                Token::BeginObject => {
+                    token = self.token("object key", Some(STRING))?;
+                    if token != Token::EndObject {
+                        let key = self.key(token)?;
+                        open.push(Open::Object(Vec::new(), key));
+                        token = self.token("value", None)?;
+                        continue;
+                    }
+                    builder.object(Vec::new())?
+                }
+                Token::True => builder.boolean(true)?,
+                Token::False => builder.boolean(false)?,
+                Token::Null => builder.null()?,
+                Token::Integer(value) => builder.integer(value)?,
+                Token::Unsigned(value) => return Err(JsonError::Unsigned(value).into()),
+                Token::Float(value) if value.is_finite() => builder.float(value)?,
+                Token::Float(_) => {
+                    let text =
+                        String::from_utf8_lossy(&self.text[self.token_start..self.at]).into_owned();
+                    return Err(JsonError::Overflow(text).into());
+                }
+                Token::String => builder.string(&self.buffer)?,
+                Token::End if self.text.is_empty() => {
+                    let message = "attempting to parse an empty input; check that your input string or stream contains the expected JSON";
+                    return Err(JsonError::Syntax {
+                        line: 1,
+                        column: 1,
+                        message: message.to_owned(),
+                    }
+                    .into());
+                }
+                other => return Err(self.unexpected(other, "value", VALUE).into()),
+            };
+            // The value is complete; so may be what it stands in.
+            loop {
+                let Some(top) = open.last_mut() else {
+                    return match self.token("value", Some(Token::End.name()))? {
+                        Token::End => Ok(value),
+                        other => Err(self.unexpected(other, "value", Token::End.name()).into()),
+                    };
+                };
+                match top {
+                    Open::Array(items) => {
+                        items.push(value);
+                        match self.token("array", Some("']'"))? {
+                            Token::ValueSeparator => {
+                                token = self.token("value", None)?;
+                                break;
+                            }
+                            Token::EndArray => value = builder.array(std::mem::take(items))?,
+                            other => return Err(self.unexpected(other, "array", "']'").into()),
+                        }
+                    }
+                    Open::Object(members, key) => {
+                        members.push((std::mem::take(key), value));
+                        match self.token("object", Some("'}'"))? {
+                            Token::ValueSeparator => {
+                                token = self.token("object key", Some(STRING))?;
+                                *key = self.key(token)?;
+                                token = self.token("value", None)?;
+                                break;
+                            }
+                            Token::EndObject => value = builder.object(std::mem::take(members))?,
+                            other => return Err(self.unexpected(other, "object", "'}'").into()),
+                        }
+                    }
+                }
+                open.pop();
+            }
+        }
+    }
+
+    /// The member name that `token` is, and the colon after it.
+    fn key(&mut self, token: Token) -> Result<Vec<u8>, JsonError> {
+        if token != Token::String {
+            return Err(self.unexpected(token, "object key", STRING));
+        }
+        let key = std::mem::take(&mut self.buffer);
+        match self.token("object separator", Some("':'"))? {
+            Token::NameSeparator => Ok(key),
+            other => Err(self.unexpected(other, "object separator", "':'")),
+        }
+    }
+
+    /// Reads a token; `context` and `expected` are for the message if it is none.
+    fn token(&mut self, context: &str, expected: Option<&str>) -> Result<Token, JsonError> {
+        self.scan().map_err(|(message, end)| {
+            let read = show(&self.text[self.token_start..end.min(self.text.len())]);
+            let expected = expected
+                .map(|what| format!("; expected {what}"))
+                .unwrap_or_default();
+            self.syntax(
+                end,
+                &format!("{context} - {message}; last read: '{read}'{expected}"),
+            )
+        })
+    }
+
+    fn unexpected(&self, token: Token, context: &str, expected: &str) -> JsonError {
+        let end = if token == Token::End {
+            self.text.len() + 1
+        } else {
+            self.at
+        };
+        self.syntax(
+            end,
+            &format!(
+                "{context} - unexpected {}; expected {expected}",
+                token.name()
+            ),
+        )
+    }
+
+    /// An error after `read` bytes, where the end counts as one.
+    fn syntax(&self, read: usize, message: &str) -> JsonError {
+        let before = &self.text[..read.min(self.text.len())];
+        let line = memchr::memchr_iter(b'\n', before).count();
+        let line_start = memchr::memrchr(b'\n', before).map_or(0, |at| at + 1);
+        JsonError::Syntax {
+            line: line + 1,
+            column: read - line_start,
+            message: format!("syntax error while parsing {message}"),
+        }
+    }
+
+    /// Reads a token; an error has a message and how far was read.
+    fn scan(&mut self) -> Result<Token, (String, usize)> {
+        while matches!(self.text.get(self.at), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+            self.at += 1;
+        }
+        let Some(&byte) = self.text.get(self.at) else {
+            return Ok(Token::End);
+        };
+        let token = match byte {
+            b'[' => Token::BeginArray,
+            b']' => Token::EndArray,
+            b'{' => Token::BeginObject,
+            b'}' => Token::EndObject,
+            b':' => Token::NameSeparator,
+            b',' => Token::ValueSeparator,
+            b't' => return self.literal(b"true", Token::True),
+            b'f' => return self.literal(b"false", Token::False),
+            b'n' => return self.literal(b"null", Token::Null),
+            b'"' => return self.string(),
+            b'-' | b'0'..=b'9' => return self.number(),
+            _ => return Err(("invalid literal".to_owned(), self.at + 1)),
+        };
+        self.at += 1;
+        Ok(token)
+    }
+
+    fn literal(&mut self, literal: &[u8], token: Token) -> Result<Token, (String, usize)> {
+        let rest = &self.text[self.at..];
+        let same = literal.iter().zip(rest).take_while(|(a, b)| a == b).count();
+        if same < literal.len() {
+            return Err(("invalid literal".to_owned(), self.at + same + 1));
+        }
+        self.at += same;
+        Ok(token)
+    }
+
+    fn number(&mut self) -> Result<Token, (String, usize)> {
+        self.token_start = self.at;
+        let text = self.text;
+        let digits = |mut at: usize| {
+            while text.get(at).is_some_and(u8::is_ascii_digit) {
+                at += 1;
+            }
+            at
+        };
+        let required = |at: usize, what: &str| {
+            let end = digits(at);
+            if end == at {
+                Err((format!("invalid number; expected {what}"), at + 1))
+            } else {
+                Ok(end)
+            }
+        };
+        let mut at = self.at;
+        let mut integer = true;
+        if text[at] == b'-' {
+            at += 1;
+        }
+        at = if text.get(at) == Some(&b'0') {
+            at + 1
+        } else {
+            required(at, "digit after '-'")?
+        };
+        if text.get(at) == Some(&b'.') {
+            integer = false;
+            at = required(at + 1, "digit after '.'")?;
+        }
+        if matches!(text.get(at), Some(b'e' | b'E')) {
+            integer = false;
+            at = if matches!(text.get(at + 1), Some(b'+' | b'-')) {
+                required(at + 2, "digit after exponent sign")?
+            } else {
+                required(at + 1, "'+', '-', or digit after exponent")?
+            };
+        }
+        let text = std::str::from_utf8(&text[self.at..at]).unwrap_or_default();
+        self.at = at;
+        if integer {
+            if let Ok(value) = text.parse() {
+                return Ok(Token::Integer(value));
+            }
+            if let Ok(value) = text.parse() {
+                return Ok(Token::Unsigned(value));
+            }
+        }
+        Ok(Token::Float(text.parse().unwrap_or(f64::INFINITY)))
+    }
+
+    fn string(&mut self) -> Result<Token, (String, usize)> {
+        self.token_start = self.at;
+        self.buffer.clear();
+        let mut at = self.at + 1;
+        loop {
+            let plain = self.text[at..]
+                .iter()
+                .position(|&b| !(0x20..0x80).contains(&b) || matches!(b, b'"' | b'\\'))
+                .unwrap_or(self.text.len() - at);
+            self.buffer.extend_from_slice(&self.text[at..at + plain]);
+            at += plain;
+            match self.text.get(at) {
+                None => return Err(("invalid string: missing closing quote".to_owned(), at + 1)),
+                Some(b'"') => {
+                    self.at = at + 1;
+                    return Ok(Token::String);
+                }
+                Some(b'\\') => at = self.escape(at + 1)?,
+                Some(&byte) if byte < 0x20 => return Err((control_message(byte), at + 1)),
+                Some(_) => at = self.utf8(at)?,
+            }
+        }
+    }
+
+    /// What follows a backslash; returns where the text goes on.
+    fn escape(&mut self, at: usize) -> Result<usize, (String, usize)> {
+        let byte = match self.text.get(at) {
+            Some(&byte @ (b'"' | b'\\' | b'/')) => byte,
+            Some(b'b') => 8,
+            Some(b'f') => 12,
+            Some(b'n') => b'\n',
+            Some(b'r') => b'\r',
+            Some(b't') => b'\t',
+            Some(b'u') => return self.unicode_escape(at + 1),
+            _ => {
+                return Err((
+                    "invalid string: forbidden character after backslash".to_owned(),
+                    at + 1,
+                ));
+            }
+        };
+        self.buffer.push(byte);
+        Ok(at + 1)
+    }
+
+    fn unicode_escape(&mut self, at: usize) -> Result<usize, (String, usize)> {
+        let first = self.hex4(at)?;
+        let mut next = at + 4;
+        let low_only =
+            "invalid string: surrogate U+D800..U+DBFF must be followed by U+DC00..U+DFFF";
+        let code = match first {
+            0xD800..=0xDBFF => {
+                for expected in [b'\\', b'u'] {
+                    if self.text.get(next) != Some(&expected) {
+                        return Err((low_only.to_owned(), next + 1));
+                    }
+                    next += 1;
+                }
+                let second = self.hex4(next)?;
+                next += 4;
+                if !(0xDC00..=0xDFFF).contains(&second) {
+                    return Err((low_only.to_owned(), next));
+                }
+                0x10000 + ((first - 0xD800) << 10) + (second - 0xDC00)
+            }
+            0xDC00..=0xDFFF => {
+                let message = "invalid string: surrogate U+DC00..U+DFFF must follow U+D800..U+DBFF";
+                return Err((message.to_owned(), next));
+            }
+            code => code,
+        };
+        let char = char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER);
+        self.buffer
+            .extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes());
+        Ok(next)
+    }
+
+    fn hex4(&self, at: usize) -> Result<u32, (String, usize)> {
+        (at..at + 4).try_fold(0, |code, at| {
+            let digit = self
+                .text
+                .get(at)
+                .and_then(|&byte| char::from(byte).to_digit(16));
+            let message = "invalid string: '\\u' must be followed by 4 hex digits";
+            digit
+                .map(|digit| code << 4 | digit)
+                .ok_or((message.to_owned(), at + 1))
+        })
+    }
+
+    /// One character beyond ASCII; returns where the text goes on.
+    fn utf8(&mut self, at: usize) -> Result<usize, (String, usize)> {
+        let window = &self.text[at..self.text.len().min(at + 4)];
+        let (good, bad) = match std::str::from_utf8(window) {
+            Ok(text) => (text, 0),
+            Err(error) => {
+                let good = std::str::from_utf8(&window[..error.valid_up_to()]).unwrap_or_default();
+                (
+                    good,
+                    error
+                        .error_len()
+                        .unwrap_or(window.len() - error.valid_up_to()),
+                )
+            }
+        };
+        match good.chars().next() {
+            Some(char) => {
+                let end = at + char.len_utf8();
+                self.buffer.extend_from_slice(&self.text[at..end]);
+                Ok(end)
+            }
+            // What may begin a character is at fault only together with the byte after it.
+            None => {
+                let read = if matches!(window[0], 0xC2..=0xF4) {
+                    bad + 1
+                } else {
+                    1
+                };
+                Err((
+                    "invalid string: ill-formed UTF-8 byte".to_owned(),
+                    at + read,
+                ))
+            }
+        }
+    }
+}
+
+/// Shows the text around an error; control characters by their number.
+fn show(text: &[u8]) -> String {
+    let mut shown = String::new();
+    for char in String::from_utf8_lossy(text).chars() {
+        if char < ' ' {
+            shown.push_str(&format!("<U+{:04X}>", u32::from(char)));
+        } else {
+            shown.push(char);
+        }
+    }
+    shown
+}
+
+fn control_message(byte: u8) -> String {
+    const NAMES: [&str; 32] = [
+        "NUL", "SOH", "STX", "ETX", "EOT", "ENQ", "ACK", "BEL", "BS", "HT", "LF", "VT", "FF", "CR",
+        "SO", "SI", "DLE", "DC1", "DC2", "DC3", "DC4", "NAK", "SYN", "ETB", "CAN", "EM", "SUB",
+        "ESC", "FS", "GS", "RS", "US",
+    ];
+    let name = NAMES.get(usize::from(byte)).copied().unwrap_or_default();
+    let short = match byte {
+        8 => " or \\b",
+        9 => " or \\t",
+        10 => " or \\n",
+        12 => " or \\f",
+        13 => " or \\r",
+        _ => "",
+    };
+    format!(
+        "invalid string: control character U+{byte:04X} ({name}) must be escaped to \\u{byte:04X}{short}"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Builds the text again, compactly.
+    struct Show;
+
+    impl Builder for Show {
+        type Value = String;
+        type Error = JsonError;
+        fn null(&mut self) -> Result<String, JsonError> {
+            Ok("null".to_owned())
+        }
+        fn boolean(&mut self, value: bool) -> Result<String, JsonError> {
+            Ok(value.to_string())
+        }
+        fn integer(&mut self, value: i64) -> Result<String, JsonError> {
+            Ok(value.to_string())
+        }
+        fn float(&mut self, value: f64) -> Result<String, JsonError> {
+            Ok(format!("{value:?}"))
+        }
+        fn string(&mut self, value: &[u8]) -> Result<String, JsonError> {
+            Ok(format!("{:?}", String::from_utf8_lossy(value)))
+        }
+        fn array(&mut self, items: Vec<String>) -> Result<String, JsonError> {
+            Ok(format!("[{}]", items.join(",")))
+        }
+        fn object(&mut self, members: Vec<(Vec<u8>, String)>) -> Result<String, JsonError> {
+            let members: Vec<_> = members
+                .iter()
+                .map(|(k, v)| format!("{}:{v}", String::from_utf8_lossy(k)))
+                .collect();
+            Ok(format!("{{{}}}", members.join(",")))
+        }
+    }
+
+    fn read(text: &str) -> String {
+        parse(text.as_bytes(), &mut Show).unwrap_or_else(|e| e.to_string())
+    }
+
+    #[test]
+    fn values() {
+        assert_eq!(
+            read(" [1, -0, 1.5e2, {\"a\": {}, \"b\": [[], null]}, true] "),
+            "[1,0,150.0,{a:{},b:[[],null]},true]"
+        );
+        assert_eq!(read(r#""\ud83d\ude00\u00e9\n\/é""#), "\"😀é\\n/é\"");
+        assert_eq!(read("18446744073709551616"), "1.8446744073709552e19");
+        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+        assert_eq!(read(&deep), deep);
+    }
+
+    #[test]
+    fn errors() {
+        let cases = [
+            (
+                "",
+                "line 1, column 1: attempting to parse an empty input; check that your input string or stream contains the expected JSON",
+            ),
+            (
+                " ",
+                "line 1, column 2: syntax error while parsing value - unexpected end of input; expected '[', '{', or a literal",
+            ),
+            (
+                "nul",
+                "line 1, column 4: syntax error while parsing value - invalid literal; last read: 'nul'",
+            ),
+            (
+                "[1,]",
+                "line 1, column 4: syntax error while parsing value - unexpected ']'; expected '[', '{', or a literal",
+            ),
+            (
+                "{\"a\" 1}",
+                "line 1, column 6: syntax error while parsing object separator - unexpected number literal; expected ':'",
+            ),
+            (
+                "{a:1}",
+                "line 1, column 2: syntax error while parsing object key - invalid literal; last read: '{a'; expected string literal",
+            ),
+            (
+                "01",
+                "line 1, column 2: syntax error while parsing value - unexpected number literal; expected end of input",
+            ),
+            (
+                "-",
+                "line 1, column 2: syntax error while parsing value - invalid number; expected digit after '-'; last read: '-'",
+            ),
+            (
+                "1e",
+                "line 1, column 3: syntax error while parsing value - invalid number; expected '+', '-', or digit after exponent; last read: '1e'",
+            ),
+            (
+                "{\"a\":1",
+                "line 1, column 7: syntax error while parsing object - unexpected end of input; expected '}'",
+            ),
+            (
+                "\"abc",
+                "line 1, column 5: syntax error while parsing value - invalid string: missing closing quote; last read: '\"abc'",
+            ),
+            (
+                "1\n\n  x",
+                "line 3, column 3: syntax error while parsing value - invalid literal; last read: '1<U+000A><U+000A>  x'; expected end of input",
+            ),
+            (
+                "\"\\udc00\"",
+                "line 1, column 7: syntax error while parsing value - invalid string: surrogate U+DC00..U+DFFF must follow U+D800..U+DBFF; last read: '\"\\udc00'",
+            ),
+        ];
+        for (text, message) in cases {
+            assert_eq!(
+                read(text),
+                format!("[json.exception.parse_error.101] parse error at {message}"),
+                "{text:?}"
+            );
+        }
+        assert_eq!(
+            read("1e999"),
+            "[json.exception.out_of_range.406] number overflow parsing '1e999'"
+        );
+        assert_eq!(
+            read("9223372036854775808"),
+            "unsigned json number 9223372036854775808 outside of Nix integer range"
+        );
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn never_panics(text: Vec<u8>) {
+            let _ = parse(&text, &mut Show);
+        }
+
+        #[test]
+        fn reads_what_serde_writes(text: String) {
+            let written = serde_json::to_string(&text).unwrap();
+            proptest::prop_assert_eq!(read(&written), format!("{text:?}"));
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! `builtins.fromTOML`.
+
+use toml::{Table, Value as Toml};
+
+use super::json::reject_nul;
+use crate::Evaluator;
+use crate::attrs::AttrsBuilder;
+use crate::error::{EvalError, Result};
+use crate::position::Pos;
+use crate::value::{Builtin, Value};
+
+pub(super) static TABLE: &[Builtin] = &[Builtin {
+    name: "fromTOML",
+    arity: 1,
+    run: from_toml,
+}];
+
+fn from_toml(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
+    let what = "while evaluating the argument passed to builtins.fromTOML";
+    let text = ev.force_string_no_context(args[0], pos, what)?;
+    let failed = |message: String| EvalError::new(pos, format!("while parsing TOML: {message}"));
+    let text = std::str::from_utf8(text.bytes()).map_err(|error| failed(error.to_string()))?;
+    let table: Table = text
+        .parse()
+        .map_err(|error: toml::de::Error| failed(error.to_string()))?;
+    build(ev, Toml::Table(table), pos)
+}
+
+/// The parser limits how deep a document nests, so recursion is safe here.
+fn build(ev: &mut Evaluator, toml: Toml, pos: Pos) -> Result<Value> {
+    Ok(match toml {
+        Toml::String(text) => {
+            check_nul(&text, pos)?;
+            ev.string(text.as_bytes())
+        }
+        Toml::Integer(value) => ev.int(value),
+        Toml::Float(value) => ev.float(value),
+        Toml::Boolean(value) => Value::bool(value),
+        Toml::Datetime(value) if ev.settings.has_feature("parse-toml-timestamps") => {
+            let mut attrs = AttrsBuilder::with_capacity(2);
+            attrs.insert(ev.intern(b"_type"), ev.string(b"timestamp"), Pos::NONE);
+            attrs.insert(
+                ev.known.value,
+                ev.string(value.to_string().as_bytes()),
+                Pos::NONE,
+            );
+            ev.attrs(attrs)
+        }
+        Toml::Datetime(_) => {
+            return Err(EvalError::new(
+                pos,
+                "while parsing TOML: Dates and times are not supported",
+            ));
+        }
+        Toml::Array(items) => {
+            let items = items
+                .into_iter()
+                .map(|item| build(ev, item, pos))
+                .collect::<Result<Vec<_>>>()?;
+            ev.list(&items)
+        }
+        Toml::Table(table) => {
+            let mut attrs = AttrsBuilder::with_capacity(table.len());
+            for (name, value) in table {
+                check_nul(&name, pos)?;
+                let value = build(ev, value, pos)?;
+                attrs.insert(ev.intern(name.as_bytes()), value, Pos::NONE);
+            }
+            ev.attrs(attrs)
+        }
+    })
+}
+
+fn check_nul(text: &str, pos: Pos) -> Result<()> {
+    reject_nul(text.as_bytes(), pos)
+        .map_err(|error| EvalError::new(pos, format!("while parsing TOML: error: {error}")))
+}

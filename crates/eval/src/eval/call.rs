@@ -1,0 +1,291 @@
+//! Function calls.
+
+use xbuild_syntax::symbol::Symbol;
+
+use super::Evaluator;
+use crate::attrs::Attrs;
+use crate::code::{FormalsCode, LambdaCode};
+use crate::error::{EvalError, Result};
+use crate::heap::{Application, Env};
+use crate::position::Pos;
+use crate::stack;
+use crate::value::{Attr, Builtin, Closure, Value, ValueKind};
+
+impl Evaluator {
+    /// Runs a step of a recursion through a value, which counts as a call.
+    ///
+    /// # Errors
+    ///
+    /// If the recursion is too deep, or `step` fails.
+    pub(crate) fn descend<T>(
+        &mut self,
+        pos: Pos,
+        step: impl FnOnce(&mut Self) -> Result<T>,
+    ) -> Result<T> {
+        if self.depth >= self.settings.max_call_depth || stack::is_exhausted(self.stack_limit) {
+            return Err(self.stack_overflow(pos));
+        }
+        self.depth += 1;
+        let result = step(self);
+        self.depth -= 1;
+        result
+    }
+
+    pub(crate) fn call_function(&mut self, fun: Value, args: &[Value], pos: Pos) -> Result<Value> {
+        if self.depth >= self.settings.max_call_depth || stack::is_exhausted(self.stack_limit) {
+            return Err(self.stack_overflow(pos));
+        }
+        self.depth += 1;
+        let result = self.apply(fun, args, pos);
+        self.depth -= 1;
+        result
+    }
+
+    fn apply(&mut self, fun: Value, mut args: &[Value], pos: Pos) -> Result<Value> {
+        let mut fun = self.force(fun, pos)?;
+        if args.is_empty()
+            && let ValueKind::Builtin(constant) = fun.kind()
+            && constant.arity == 0
+        {
+            return self.call_builtin(constant, args, pos);
+        }
+        while let [arg, rest @ ..] = args {
+            match fun.kind() {
+                ValueKind::Lambda(closure) => {
+                    fun = self.call_closure(closure, *arg, pos)?;
+                    args = rest;
+                }
+                ValueKind::Builtin(builtin) => {
+                    let arity = usize::from(builtin.arity);
+                    if args.len() < arity {
+                        return Ok(Value::partial(self.heap.array(fun, args)));
+                    }
+                    fun = self.call_builtin(builtin, &args[..arity], pos)?;
+                    args = &args[arity..];
+                }
+                ValueKind::Partial(partial) => {
+                    let (result, taken) = self.call_partial(partial, args, pos)?;
+                    fun = result;
+                    args = &args[taken..];
+                }
+                ValueKind::Attrs(attrs) => match attrs.get(self.known.functor) {
+                    Some(functor) => {
+                        // The set itself is the first argument.
+                        fun = match self.call(functor.value, &[fun, *arg], pos) {
+                            Ok(value) => value,
+                            Err(error) => {
+                                return Err(error.context(pos, "while calling a functor (an attribute set with a '__functor' attribute)"));
+                            }
+                        };
+                        args = rest;
+                    }
+                    None => return Err(self.not_a_function(fun, pos)),
+                },
+                _ => return Err(self.not_a_function(fun, pos)),
+            }
+        }
+        Ok(fun)
+    }
+
+    #[cold]
+    fn not_a_function(&mut self, found: Value, pos: Pos) -> EvalError {
+        let shown = self.show_for_error(found);
+        EvalError::new(
+            pos,
+            format!(
+                "attempt to call something which is not a function but {}: {shown}",
+                found.kind().type_name()
+            ),
+        )
+    }
+
+    /// Applies a builtin that has some arguments already; tells how many of `args` it took.
+    fn call_partial(
+        &mut self,
+        partial: Application,
+        args: &[Value],
+        pos: Pos,
+    ) -> Result<(Value, usize)> {
+        let ValueKind::Builtin(builtin) = partial.head().kind() else {
+            return Err(self.not_a_function(partial.head(), pos));
+        };
+        let have = partial.as_slice();
+        let missing = usize::from(builtin.arity).saturating_sub(have.len());
+        let taken = missing.min(args.len());
+        let all = self.heap.array_from_iter(
+            partial.head(),
+            have.len() + taken,
+            have.iter().chain(&args[..taken]).copied(),
+        );
+        if taken < missing {
+            return Ok((Value::partial(all), taken));
+        }
+        Ok((self.call_builtin(builtin, all.as_slice(), pos)?, taken))
+    }
+
+    #[inline]
+    pub(crate) fn call_builtin(
+        &mut self,
+        builtin: &'static Builtin,
+        args: &[Value],
+        pos: Pos,
+    ) -> Result<Value> {
+        match (builtin.run)(self, args, pos) {
+            // A builtin may hand on an argument or an element as it is.
+            Ok(value) => self.force(value, pos),
+            Err(error) => Err(error.context(
+                pos,
+                format!("while calling the '{}' builtin", builtin.plain_name()),
+            )),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn call_closure(
+        &mut self,
+        closure: &'static Closure,
+        arg: Value,
+        pos: Pos,
+    ) -> Result<Value> {
+        let lambda = closure.code;
+        let env = self.heap.env(Some(closure.env), lambda.frame_size as usize);
+        match &lambda.formals {
+            None => env.set(0, arg),
+            Some(formals) => self.bind_formals(lambda, formals, env, arg, pos)?,
+        }
+        match self.eval(lambda.body, env) {
+            Ok(value) => Ok(value),
+            Err(error) => Err(self.while_calling(error, lambda, pos)),
+        }
+    }
+
+    #[cold]
+    fn while_calling(&self, error: EvalError, lambda: &LambdaCode, pos: Pos) -> EvalError {
+        let name = match lambda.name.get() {
+            Some(name) => format!("'{}'", self.name(name)),
+            None => "anonymous lambda".to_owned(),
+        };
+        let error = error.context_call(lambda.pos, format!("while calling {name}"));
+        if pos.is_some() {
+            error.context_call(pos, "from call site")
+        } else {
+            error
+        }
+    }
+
+    /// Puts the attributes of `arg` into the slots of the formals.
+    fn bind_formals(
+        &mut self,
+        lambda: &LambdaCode,
+        formals: &FormalsCode,
+        env: Env,
+        arg: Value,
+        pos: Pos,
+    ) -> Result<()> {
+        let found = match self.force(arg, pos) {
+            Ok(found) => found,
+            Err(error) => {
+                return Err(error.context(
+                    lambda.pos,
+                    "while evaluating the value passed for the lambda argument",
+                ));
+            }
+        };
+        let Some(attrs) = found.as_attrs() else {
+            let error = self.type_error("a set", found, lambda.pos);
+            return Err(error.context(
+                pos,
+                "while evaluating the value passed for the lambda argument",
+            ));
+        };
+        if lambda.arg.is_some() {
+            env.set(0, found);
+        }
+        let given = attrs.as_slice();
+        let mut used = 0;
+        let mut at = 0;
+        for (index, formal) in formals.formals.iter().enumerate() {
+            let slot = formals.first_slot + index as u32;
+            // Both are sorted; but where the set is much larger, searching beats walking through it.
+            let value = if given.len() > 8 * formals.formals.len() {
+                attrs.value(formal.name)
+            } else {
+                while at < given.len() && given[at].name < formal.name {
+                    at += 1;
+                }
+                match given.get(at) {
+                    Some(attr) if attr.name == formal.name => Some(attr.value),
+                    _ => None,
+                }
+            };
+            match (value, formal.default) {
+                (Some(value), _) => {
+                    used += 1;
+                    env.set(slot, value);
+                }
+                (None, Some(default)) => {
+                    let value = self.delay_thunk(default, env);
+                    env.set(slot, value);
+                }
+                (None, None) => return Err(self.missing_argument(lambda, formal.name, pos)),
+            }
+        }
+        if !formals.ellipsis && used != given.len() {
+            return Err(self.unexpected_argument(lambda, formals, attrs, pos));
+        }
+        Ok(())
+    }
+
+    fn lambda_name(&self, lambda: &LambdaCode) -> String {
+        lambda.name.get().map_or_else(
+            || "anonymous lambda".to_owned(),
+            |name| self.name(name).into_owned(),
+        )
+    }
+
+    #[cold]
+    fn missing_argument(&self, lambda: &LambdaCode, name: Symbol, pos: Pos) -> EvalError {
+        EvalError::new(
+            lambda.pos,
+            format!(
+                "function '{}' called without required argument '{}'",
+                self.lambda_name(lambda),
+                self.name(name)
+            ),
+        )
+        .context(pos, "from call site")
+    }
+
+    #[cold]
+    fn unexpected_argument(
+        &self,
+        lambda: &LambdaCode,
+        formals: &FormalsCode,
+        attrs: Attrs,
+        pos: Pos,
+    ) -> EvalError {
+        let is_formal = |attr: &Attr| {
+            formals
+                .formals
+                .binary_search_by_key(&attr.name, |formal| formal.name)
+                .is_ok()
+        };
+        let name = attrs
+            .iter()
+            .find(|attr| !is_formal(attr))
+            .map_or_else(String::new, |attr| self.name(attr.name).into_owned());
+        let candidates = formals
+            .formals
+            .iter()
+            .map(|formal| self.symbols.name(formal.name));
+        EvalError::new(
+            lambda.pos,
+            format!(
+                "function '{}' called with unexpected argument '{name}'",
+                self.lambda_name(lambda)
+            ),
+        )
+        .suggest(crate::suggest::best_matches(name.as_bytes(), candidates))
+        .context(pos, "from call site")
+    }
+}

@@ -1,0 +1,247 @@
+//! Coercions: to strings, to paths.
+
+use super::Evaluator;
+use crate::builtins::float_text;
+use crate::error::{EvalError, Result};
+use crate::position::Pos;
+use crate::stack;
+use crate::string::{ContextElem, ContextSet, Str};
+use crate::value::{PathBytes, Value, ValueKind};
+
+/// How liberal a coercion to a string is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Coercion {
+    /// Also numbers, Booleans, null and lists (as `toString` and derivation attributes do).
+    pub more: bool,
+    /// Paths are copied into the store, and the result is the store path (as interpolation does); otherwise it is the
+    /// path's own text (as `toString` does).
+    pub copy_to_store: bool,
+}
+
+impl Coercion {
+    /// `"${x}"`
+    pub const INTERPOLATE: Self = Self {
+        more: false,
+        copy_to_store: true,
+    };
+    /// `toString x`
+    pub const TO_STRING: Self = Self {
+        more: true,
+        copy_to_store: false,
+    };
+    /// An attribute of a derivation.
+    pub const DERIVATION: Self = Self {
+        more: true,
+        copy_to_store: true,
+    };
+    /// What must be a string already, or a set that stands for one, or a path as it is.
+    pub const PLAIN: Self = Self {
+        more: false,
+        copy_to_store: false,
+    };
+}
+
+impl Evaluator {
+    /// Coerces a value to a string; its context is added to `context`.
+    ///
+    /// # Errors
+    ///
+    /// If the evaluation fails, the value cannot be coerced, or a path cannot be copied.
+    pub fn coerce_to_string(
+        &mut self,
+        value: Value,
+        pos: Pos,
+        context: &mut ContextSet,
+        how: Coercion,
+        what: &str,
+    ) -> Result<Text> {
+        match self.coerce(value, pos, context, how) {
+            Ok(text) => Ok(text),
+            Err(error) => Err(if what.is_empty() {
+                error
+            } else {
+                error.context(pos, what)
+            }),
+        }
+    }
+
+    fn coerce(
+        &mut self,
+        value: Value,
+        pos: Pos,
+        context: &mut ContextSet,
+        how: Coercion,
+    ) -> Result<Text> {
+        let value = self.force(value, pos)?;
+        match value.kind() {
+            ValueKind::String(string) => {
+                context.add(string.context());
+                return Ok(Text::Heap(string));
+            }
+            ValueKind::Path(path) => {
+                if !how.copy_to_store {
+                    return Ok(Text::Path(path));
+                }
+                let store_path = self.copy_path_to_store(path.as_slice(), pos)?;
+                context.insert(ContextElem::Opaque(store_path));
+                return Ok(Text::Static(self.symbols.name(store_path)));
+            }
+            ValueKind::Attrs(attrs) => {
+                if stack::is_exhausted(self.stack_limit) {
+                    return Err(self.stack_overflow(pos));
+                }
+                if let Some(to_string) = attrs.get(self.known.to_string) {
+                    let result = self.call(to_string.value, &[value], pos)?;
+                    return self.coerce_to_string(
+                        result,
+                        pos,
+                        context,
+                        how,
+                        "while evaluating the result of the `__toString` attribute",
+                    );
+                }
+                if let Some(out_path) = attrs.get(self.known.out_path) {
+                    return self.coerce(out_path.value, pos, context, how);
+                }
+            }
+            _ if !how.more => {}
+            ValueKind::Bool(true) => return Ok(Text::Static(b"1")),
+            ValueKind::Bool(false) | ValueKind::Null => return Ok(Text::Static(b"")),
+            ValueKind::Int(int) => return Ok(Text::Owned(int.to_string().into_bytes())),
+            ValueKind::Float(float) => {
+                return Ok(Text::Owned(float_text::fixed(float).into_bytes()));
+            }
+            ValueKind::List(list) => {
+                if stack::is_exhausted(self.stack_limit) {
+                    return Err(self.stack_overflow(pos));
+                }
+                let elements = list.as_slice();
+                let mut text = Vec::new();
+                for (index, element) in elements.iter().enumerate() {
+                    let part = self.coerce_to_string(
+                        *element,
+                        pos,
+                        context,
+                        how,
+                        "while evaluating one element of the list",
+                    )?;
+                    text.extend_from_slice(part.bytes());
+                    // An empty list leaves no gap, as in Nix.
+                    let forced = self.force(*element, pos)?;
+                    let empty_list = forced
+                        .as_list()
+                        .is_some_and(super::super::heap::Array::is_empty);
+                    if index + 1 < elements.len() && !empty_list {
+                        text.push(b' ');
+                    }
+                }
+                return Ok(Text::Owned(text));
+            }
+            _ => {}
+        }
+        let shown = self.show_for_error(value);
+        Err(EvalError::new(
+            pos,
+            format!(
+                "cannot coerce {} to a string: {shown}",
+                value.kind().type_name()
+            ),
+        ))
+    }
+
+    /// Coerces a value to an absolute path: a path, or a string with one. The context of a string is added to `context`.
+    ///
+    /// # Errors
+    ///
+    /// If the evaluation fails or the text is not an absolute path.
+    pub fn coerce_to_path(
+        &mut self,
+        value: Value,
+        pos: Pos,
+        context: &mut ContextSet,
+        what: &str,
+    ) -> Result<Vec<u8>> {
+        let value = match self.force(value, pos) {
+            Ok(value) => value,
+            Err(error) => return Err(error.context(pos, what)),
+        };
+        if let ValueKind::Path(path) = value.kind() {
+            return Ok(path.as_slice().to_vec());
+        }
+        if let ValueKind::Attrs(attrs) = value.kind()
+            && attrs.get(self.known.to_string).is_none()
+            && let Some(out_path) = attrs.get(self.known.out_path)
+        {
+            return self.coerce_to_path(out_path.value, pos, context, what);
+        }
+        let text = self.coerce_to_string(value, pos, context, Coercion::PLAIN, what)?;
+        let bytes = text.bytes();
+        if bytes.first() != Some(&b'/') {
+            let text = String::from_utf8_lossy(bytes);
+            return Err(EvalError::new(
+                pos,
+                format!("string '{text}' doesn't represent an absolute path"),
+            )
+            .context(pos, what));
+        }
+        Ok(canonical_path(bytes))
+    }
+}
+
+/// The text of a coerced value, without a copy where there is one already.
+#[derive(Debug, Clone)]
+pub enum Text {
+    /// A string value's.
+    Heap(Str),
+    /// A path value's.
+    Path(PathBytes),
+    /// A constant.
+    Static(&'static [u8]),
+    /// Made for the purpose.
+    Owned(Vec<u8>),
+}
+
+impl Text {
+    /// The bytes.
+    #[inline]
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Heap(string) => string.bytes(),
+            Self::Path(path) => path.as_slice(),
+            Self::Static(bytes) => bytes,
+            Self::Owned(bytes) => bytes,
+        }
+    }
+
+    /// The bytes, for messages and names.
+    #[must_use]
+    pub fn to_str_lossy(&self) -> std::borrow::Cow<'_, str> {
+        String::from_utf8_lossy(self.bytes())
+    }
+}
+
+/// The path without `.`, `..`, doubled and trailing slashes; symlinks are not looked at.
+#[must_use]
+pub fn canonical_path(path: &[u8]) -> Vec<u8> {
+    let mut canonical = Vec::with_capacity(path.len());
+    for component in path.split(|&byte| byte == b'/') {
+        match component {
+            b"" | b"." => {}
+            b".." => canonical.truncate(
+                canonical
+                    .iter()
+                    .rposition(|&byte| byte == b'/')
+                    .unwrap_or(0),
+            ),
+            _ => {
+                canonical.push(b'/');
+                canonical.extend_from_slice(component);
+            }
+        }
+    }
+    if canonical.is_empty() {
+        canonical.push(b'/');
+    }
+    canonical
+}

@@ -1,0 +1,280 @@
+//! From thunks to values, and the checks of what type they are.
+
+use super::Evaluator;
+use crate::attrs::Attrs;
+use crate::error::{ErrorKind, EvalError, Result};
+use crate::heap::{Pending, Thunk, ThunkState};
+use crate::position::Pos;
+use crate::stack;
+use crate::string::{ContextElem, Str};
+use crate::value::{List, Value, ValueKind};
+
+impl Evaluator {
+    /// The value in weak head normal form: never a thunk, but what is inside of it may be.
+    ///
+    /// # Errors
+    ///
+    /// If the evaluation fails. `pos` is told where it is an infinite recursion.
+    #[inline]
+    pub fn force(&mut self, value: Value, pos: Pos) -> Result<Value> {
+        match value.as_thunk() {
+            None => Ok(value),
+            Some(thunk) => match thunk.value() {
+                Some(value) => Ok(value),
+                None => self.run_thunk(thunk, pos),
+            },
+        }
+    }
+
+    #[inline(never)]
+    fn run_thunk(&mut self, thunk: &'static Thunk, pos: Pos) -> Result<Value> {
+        let pending = match thunk.start() {
+            ThunkState::Done(value) => return Ok(value),
+            ThunkState::Blackhole => {
+                return Err(EvalError::new(pos, "infinite recursion encountered"));
+            }
+            ThunkState::Start(pending) => pending,
+        };
+        if stack::is_exhausted(self.stack_limit) {
+            thunk.restore(pending);
+            return Err(self.stack_overflow(pos));
+        }
+        let result = match pending {
+            Pending::Code(code, env) => self.eval(code, env),
+            Pending::Apply(application) => {
+                self.call_function(application.head(), application.as_slice(), pos)
+            }
+        };
+        match result {
+            Ok(value) => {
+                debug_assert!(!value.is_thunk());
+                thunk.finish(value);
+                Ok(value)
+            }
+            Err(error) => {
+                thunk.restore(pending);
+                Err(error)
+            }
+        }
+    }
+
+    /// The error of too deep a recursion.
+    #[cold]
+    pub(crate) fn stack_overflow(&self, pos: Pos) -> EvalError {
+        EvalError::with_kind(
+            ErrorKind::StackOverflow,
+            pos,
+            "stack overflow; max-call-depth exceeded",
+        )
+    }
+
+    /// Forces everything inside as well.
+    ///
+    /// # Errors
+    ///
+    /// If any part fails.
+    pub fn force_deep(&mut self, value: Value, pos: Pos) -> Result<Value> {
+        let mut seen = rustc_hash::FxHashSet::default();
+        self.force_deep_unseen(value, pos, &mut seen)
+    }
+
+    fn force_deep_unseen(
+        &mut self,
+        value: Value,
+        pos: Pos,
+        seen: &mut rustc_hash::FxHashSet<usize>,
+    ) -> Result<Value> {
+        self.descend(pos, |ev| ev.force_deep_here(value, pos, seen))
+    }
+
+    fn force_deep_here(
+        &mut self,
+        value: Value,
+        pos: Pos,
+        seen: &mut rustc_hash::FxHashSet<usize>,
+    ) -> Result<Value> {
+        let value = self.force(value, pos)?;
+        match value.kind() {
+            ValueKind::Attrs(attrs) if seen.insert(attrs.address()) => {
+                for attr in attrs.iter() {
+                    if let Err(error) = self.force_deep_unseen(attr.value, attr.pos, seen) {
+                        let name = self.name(attr.name);
+                        return Err(error.context(
+                            attr.pos,
+                            format!("while evaluating the attribute '{name}'"),
+                        ));
+                    }
+                }
+            }
+            ValueKind::List(list) if seen.insert(list.address()) => {
+                for (index, element) in list.as_slice().iter().enumerate() {
+                    if let Err(error) = self.force_deep_unseen(*element, pos, seen) {
+                        return Err(error.context(
+                            pos,
+                            format!("while evaluating list element at index {index}"),
+                        ));
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(value)
+    }
+
+    /// The error of a value that is not of the `expected` type ("an integer").
+    #[cold]
+    pub fn type_error(&mut self, expected: &str, found: Value, pos: Pos) -> EvalError {
+        let shown = self.show_for_error(found);
+        EvalError::new(
+            pos,
+            format!(
+                "expected {expected} but found {}: {shown}",
+                found.kind().type_name()
+            ),
+        )
+    }
+
+    /// Forces an integer. `what` says what was going on ("while evaluating the first argument passed to builtins.add").
+    ///
+    /// # Errors
+    ///
+    /// If the evaluation fails or gives something else.
+    #[inline]
+    pub fn force_int(&mut self, value: Value, pos: Pos, what: &str) -> Result<i64> {
+        let found = self.force_with(value, pos, what)?;
+        match found.as_int() {
+            Some(int) => Ok(int),
+            None => Err(self.type_error("an integer", found, pos).context(pos, what)),
+        }
+    }
+
+    #[inline]
+    fn force_with(&mut self, value: Value, pos: Pos, what: &str) -> Result<Value> {
+        match self.force(value, pos) {
+            Ok(value) => Ok(value),
+            Err(error) => Err(if what.is_empty() {
+                error
+            } else {
+                error.context(pos, what)
+            }),
+        }
+    }
+
+    /// Forces a float; an integer is converted.
+    ///
+    /// # Errors
+    ///
+    /// If the evaluation fails or gives something else.
+    pub fn force_float(&mut self, value: Value, pos: Pos, what: &str) -> Result<f64> {
+        let found = self.force_with(value, pos, what)?;
+        match found.kind() {
+            ValueKind::Float(float) => Ok(float),
+            ValueKind::Int(int) => Ok(int as f64),
+            _ => Err(self.type_error("a float", found, pos).context(pos, what)),
+        }
+    }
+
+    /// Forces a Boolean.
+    ///
+    /// # Errors
+    ///
+    /// If the evaluation fails or gives something else.
+    #[inline]
+    pub fn force_bool(&mut self, value: Value, pos: Pos, what: &str) -> Result<bool> {
+        let found = self.force_with(value, pos, what)?;
+        match found.kind() {
+            ValueKind::Bool(bool) => Ok(bool),
+            _ => Err(self.type_error("a Boolean", found, pos).context(pos, what)),
+        }
+    }
+
+    /// Forces a set.
+    ///
+    /// # Errors
+    ///
+    /// If the evaluation fails or gives something else.
+    #[inline]
+    pub fn force_attrs(&mut self, value: Value, pos: Pos, what: &str) -> Result<Attrs> {
+        let found = self.force_with(value, pos, what)?;
+        match found.as_attrs() {
+            Some(attrs) => Ok(attrs),
+            None => Err(self.type_error("a set", found, pos).context(pos, what)),
+        }
+    }
+
+    /// Forces a list.
+    ///
+    /// # Errors
+    ///
+    /// If the evaluation fails or gives something else.
+    #[inline]
+    pub fn force_list(&mut self, value: Value, pos: Pos, what: &str) -> Result<List> {
+        let found = self.force_with(value, pos, what)?;
+        match found.as_list() {
+            Some(list) => Ok(list),
+            None => Err(self.type_error("a list", found, pos).context(pos, what)),
+        }
+    }
+
+    /// Forces a string, which may have context. No coercion.
+    ///
+    /// # Errors
+    ///
+    /// If the evaluation fails or gives something else.
+    #[inline]
+    pub fn force_string(&mut self, value: Value, pos: Pos, what: &str) -> Result<Str> {
+        let found = self.force_with(value, pos, what)?;
+        match found.as_string() {
+            Some(string) => Ok(string),
+            None => Err(self.type_error("a string", found, pos).context(pos, what)),
+        }
+    }
+
+    /// Forces a string that must not have context (an attribute name, say).
+    ///
+    /// # Errors
+    ///
+    /// If the evaluation fails or gives something else.
+    pub fn force_string_no_context(&mut self, value: Value, pos: Pos, what: &str) -> Result<Str> {
+        let string = self.force_string(value, pos, what)?;
+        if let Some(elem) = string.context().and_then(<[_]>::first) {
+            let text = String::from_utf8_lossy(string.bytes());
+            let path = self.show_context_elem(*elem);
+            return Err(EvalError::new(
+                pos,
+                format!(
+                    "the string '{text}' is not allowed to refer to a store path (such as '{path}')"
+                ),
+            )
+            .context(pos, what));
+        }
+        Ok(string)
+    }
+
+    /// Forces something that can be called: a function, or a set with `__functor`.
+    ///
+    /// # Errors
+    ///
+    /// If the evaluation fails or gives something else.
+    pub fn force_function(&mut self, value: Value, pos: Pos, what: &str) -> Result<Value> {
+        let found = self.force_with(value, pos, what)?;
+        match found.kind() {
+            ValueKind::Lambda(_) | ValueKind::Builtin(_) | ValueKind::Partial(_) => Ok(found),
+            ValueKind::Attrs(attrs) if attrs.get(self.known.functor).is_some() => Ok(found),
+            _ => Err(self.type_error("a function", found, pos).context(pos, what)),
+        }
+    }
+
+    /// A context element in the form that `builtins.unsafeDiscardStringContext` documents: `/nix/store/…`,
+    /// `!out!/nix/store/….drv`, `=/nix/store/….drv`.
+    #[must_use]
+    pub fn show_context_elem(&self, elem: ContextElem) -> String {
+        match elem {
+            ContextElem::Opaque(path) => self.name(path).into_owned(),
+            ContextElem::Built { drv, output } => {
+                format!("!{}!{}", self.name(output), self.name(drv))
+            }
+            ContextElem::DrvDeep(drv) => format!("={}", self.name(drv)),
+        }
+    }
+}

@@ -1,0 +1,470 @@
+//! Running code.
+
+use xbuild_syntax::symbol::Symbol;
+
+use super::Evaluator;
+use crate::attrs::{Attrs, AttrsBuilder};
+use crate::code::{AttrsCode, BinaryCode, Code, CodeRef, IfCode, NameCode, SelectCode};
+use crate::error::{EvalError, Result};
+use crate::heap::Env;
+use crate::position::Pos;
+use crate::value::{Attr, Closure, Value, ValueKind};
+
+impl Evaluator {
+    /// Evaluates code to weak head normal form.
+    pub(crate) fn eval(&mut self, code: CodeRef, env: Env) -> Result<Value> {
+        let mut code = code;
+        let mut env = env;
+        // Tail positions loop instead of recursing.
+        loop {
+            match code {
+                Code::Const(value) => return Ok(*value),
+                Code::Local { slot, pos } => return self.variable(env, *slot, *pos),
+                Code::Outer { depth, slot, pos } => {
+                    let mut frame = env.up();
+                    for _ in 1..*depth {
+                        frame = frame.up();
+                    }
+                    return self.variable(frame, *slot, *pos);
+                }
+                Code::Select { subject, name, pos } => {
+                    return self.select(subject, *name, *pos, env);
+                }
+                Code::Call { fun, args, pos } => return self.eval_call(fun, args, *pos, env),
+                Code::If(if_code) => code = self.branch(if_code, env)?,
+                Code::Frame { size, body } => {
+                    env = self.heap.env(Some(env), *size as usize);
+                    code = body;
+                }
+                Code::Let { bindings, body } => {
+                    for (slot, value) in *bindings {
+                        let value = self.delay(value, env);
+                        env.set(*slot, value);
+                    }
+                    code = body;
+                }
+                Code::Binary(binary) => return self.eval_binary(binary, env),
+                Code::Attrs(attrs) => return self.eval_attrs(attrs, env),
+                Code::Lambda(lambda) => {
+                    return Ok(Value::from(self.heap.alloc(Closure { code: lambda, env })));
+                }
+                Code::List(elements) => return Ok(self.eval_list(elements, env)),
+                Code::Assert(assert) => {
+                    if !self.eval_bool(
+                        assert.cond,
+                        env,
+                        assert.pos,
+                        "in the condition of the assert statement",
+                    )? {
+                        return Err(self.assertion_failed(assert, env));
+                    }
+                    code = assert.body;
+                }
+                Code::Not { operand, pos } => {
+                    let operand =
+                        self.eval_bool(operand, env, *pos, "in the argument of the not operator")?;
+                    return Ok(Value::bool(!operand));
+                }
+                Code::SelectPath(select) => match self.eval_select_path(select, env)? {
+                    Selected::Found(value) => return Ok(value),
+                    Selected::Default(default) => code = default,
+                },
+                Code::HasAttr { subject, path } => return self.has_attr(subject, path, env),
+                Code::With { name, scopes, pos } => {
+                    return self.lookup_with(*name, scopes, *pos, env);
+                }
+                Code::Interpolation { parts, pos } => return self.interpolate(parts, *pos, env),
+                Code::PathInterpolation { parts, pos } => {
+                    return self.interpolate_path(parts, *pos, env);
+                }
+                Code::SearchPath { name, pos } => return self.search_path_value(name, *pos),
+                Code::CurPos(pos) => return Ok(self.position_value(*pos)),
+            }
+        }
+    }
+
+    #[inline]
+    fn variable(&mut self, frame: Env, slot: u32, pos: Pos) -> Result<Value> {
+        let Some(value) = frame.get(slot) else {
+            return Err(EvalError::new(pos, "infinite recursion encountered"));
+        };
+        if !value.is_thunk() {
+            return Ok(value);
+        }
+        let forced = self.force(value, pos)?;
+        // The next use finds the value without the way through the thunk. Functions are left alone, since their
+        // identity shows in comparisons.
+        if forced.as_lambda().is_none() {
+            frame.set(slot, forced);
+        }
+        Ok(forced)
+    }
+
+    /// The value of an expression that may be needed later or never.
+    #[inline]
+    pub(crate) fn delay(&mut self, code: CodeRef, env: Env) -> Value {
+        match code {
+            Code::Const(value) => *value,
+            Code::Local { slot, .. } => match env.get(*slot) {
+                Some(value) => value,
+                None => Value::from(self.heap.thunk(code, env)),
+            },
+            Code::Outer { depth, slot, .. } => {
+                let mut frame = env.up();
+                for _ in 1..*depth {
+                    frame = frame.up();
+                }
+                match frame.get(*slot) {
+                    Some(value) => value,
+                    None => Value::from(self.heap.thunk(code, env)),
+                }
+            }
+            Code::Lambda(lambda) => Value::from(self.heap.alloc(Closure { code: lambda, env })),
+            _ => Value::from(self.heap.thunk(code, env)),
+        }
+    }
+
+    /// As [`Evaluator::delay`], for the default of a formal.
+    #[inline]
+    pub(crate) fn delay_thunk(&mut self, code: CodeRef, env: Env) -> Value {
+        match code {
+            Code::Const(value) => *value,
+            Code::Lambda(lambda) => Value::from(self.heap.alloc(Closure { code: lambda, env })),
+            // A variable may be a formal that is not set yet.
+            _ => Value::from(self.heap.thunk(code, env)),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn eval_bool(
+        &mut self,
+        code: CodeRef,
+        env: Env,
+        pos: Pos,
+        what: &str,
+    ) -> Result<bool> {
+        let value = match self.eval(code, env) {
+            Ok(value) => value,
+            Err(error) => {
+                return Err(if what.is_empty() {
+                    error
+                } else {
+                    error.context(pos, what)
+                });
+            }
+        };
+        match value.kind() {
+            ValueKind::Bool(bool) => Ok(bool),
+            _ => {
+                let error = self.type_error("a Boolean", value, pos);
+                Err(if what.is_empty() {
+                    error
+                } else {
+                    error.context(pos, what)
+                })
+            }
+        }
+    }
+
+    #[inline]
+    fn branch(&mut self, code: &'static IfCode, env: Env) -> Result<CodeRef> {
+        let cond = self.eval_bool(
+            code.cond,
+            env,
+            code.pos,
+            "while evaluating a branch condition",
+        )?;
+        Ok(if cond { code.then } else { code.otherwise })
+    }
+
+    #[inline(never)]
+    fn eval_list(&mut self, elements: &'static [CodeRef], env: Env) -> Value {
+        let heap = self.heap;
+        Value::from(heap.array_from_iter(
+            (),
+            elements.len(),
+            elements.iter().map(|code| self.delay(code, env)),
+        ))
+    }
+
+    #[inline(never)]
+    fn eval_call(
+        &mut self,
+        fun: CodeRef,
+        args: &'static [CodeRef],
+        pos: Pos,
+        env: Env,
+    ) -> Result<Value> {
+        let fun = self.eval(fun, env)?;
+        match args {
+            [arg] => {
+                let arg = self.delay(arg, env);
+                self.call_function(fun, &[arg], pos)
+            }
+            [a, b] => {
+                let args = [self.delay(a, env), self.delay(b, env)];
+                self.call_function(fun, &args, pos)
+            }
+            [a, b, c] => {
+                let args = [self.delay(a, env), self.delay(b, env), self.delay(c, env)];
+                self.call_function(fun, &args, pos)
+            }
+            _ => {
+                let args: Vec<Value> = args.iter().map(|arg| self.delay(arg, env)).collect();
+                self.call_function(fun, &args, pos)
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn select(&mut self, subject: CodeRef, name: Symbol, pos: Pos, env: Env) -> Result<Value> {
+        let subject = self.eval(subject, env)?;
+        let Some(attrs) = subject.as_attrs() else {
+            let error = self.type_error("a set", subject, pos);
+            return Err(self.while_selecting(error, name, pos));
+        };
+        match attrs.get(name) {
+            Some(attr) => match self.force(attr.value, pos) {
+                Ok(value) => Ok(value),
+                Err(error) => Err(self.while_evaluating_attr(error, attr)),
+            },
+            None => Err(self.missing_attr(attrs, name, pos)),
+        }
+    }
+
+    #[cold]
+    fn while_selecting(&self, error: EvalError, name: Symbol, pos: Pos) -> EvalError {
+        error.context(
+            pos,
+            format!("while evaluating the attribute '{}'", self.name(name)),
+        )
+    }
+
+    #[cold]
+    fn while_evaluating_attr(&self, error: EvalError, attr: Attr) -> EvalError {
+        if attr.pos.is_some() {
+            error.context(
+                attr.pos,
+                format!("while evaluating the attribute '{}'", self.name(attr.name)),
+            )
+        } else {
+            error
+        }
+    }
+
+    /// The error of an attribute that is not in a set.
+    #[cold]
+    pub(crate) fn missing_attr(&self, attrs: Attrs, name: Symbol, pos: Pos) -> EvalError {
+        let candidates = attrs.iter().map(|attr| self.symbols.name(attr.name));
+        EvalError::new(pos, format!("attribute '{}' missing", self.name(name))).suggest(
+            crate::suggest::best_matches(self.symbols.name(name), candidates),
+        )
+    }
+
+    #[inline(never)]
+    fn eval_select_path(&mut self, select: &'static SelectCode, env: Env) -> Result<Selected> {
+        let mut value = self.eval(select.subject, env)?;
+        for name in select.path {
+            let (name, pos) = self.attr_name(name, env)?;
+            let Some(attrs) = value.as_attrs() else {
+                if let Some(default) = select.default {
+                    return Ok(Selected::Default(default));
+                }
+                let error = self.type_error("a set", value, pos);
+                return Err(self.while_selecting(error, name, pos));
+            };
+            let Some(attr) = attrs.get(name) else {
+                return match select.default {
+                    Some(default) => Ok(Selected::Default(default)),
+                    None => Err(self.missing_attr(attrs, name, pos)),
+                };
+            };
+            value = match self.force(attr.value, pos) {
+                Ok(value) => value,
+                Err(error) => return Err(self.while_evaluating_attr(error, attr)),
+            };
+        }
+        Ok(Selected::Found(value))
+    }
+
+    fn attr_name(&mut self, name: &'static NameCode, env: Env) -> Result<(Symbol, Pos)> {
+        match name {
+            NameCode::Static(name, pos) => Ok((*name, *pos)),
+            NameCode::Dynamic(code, pos) => {
+                let value = self.eval(code, env)?;
+                let name = self.force_string_no_context(
+                    value,
+                    *pos,
+                    "while evaluating an attribute name",
+                )?;
+                Ok((self.symbols.intern(name.bytes()), *pos))
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn has_attr(&mut self, subject: CodeRef, path: &'static [NameCode], env: Env) -> Result<Value> {
+        let mut value = self.eval(subject, env)?;
+        let (last, init) = path.split_last().expect("an attribute path has a name");
+        for name in init {
+            let (name, pos) = self.attr_name(name, env)?;
+            let Some(attr) = value.as_attrs().and_then(|attrs| attrs.get(name)) else {
+                return Ok(Value::FALSE);
+            };
+            value = self.force(attr.value, pos)?;
+        }
+        let (name, _) = self.attr_name(last, env)?;
+        Ok(Value::bool(
+            value
+                .as_attrs()
+                .is_some_and(|attrs| attrs.get(name).is_some()),
+        ))
+    }
+
+    #[inline(never)]
+    fn lookup_with(
+        &mut self,
+        name: Symbol,
+        scopes: &'static [(u32, u32)],
+        pos: Pos,
+        env: Env,
+    ) -> Result<Value> {
+        for &(depth, slot) in scopes {
+            let mut frame = env;
+            for _ in 0..depth {
+                frame = frame.up();
+            }
+            let scope = self.variable(frame, slot, pos)?;
+            let Some(attrs) = scope.as_attrs() else {
+                return Err(self.type_error("a set", scope, pos).context(
+                    pos,
+                    "while evaluating the first subexpression of a with expression",
+                ));
+            };
+            if let Some(attr) = attrs.get(name) {
+                return self.force(attr.value, pos);
+            }
+        }
+        Err(self.undefined(name, pos))
+    }
+
+    #[cold]
+    fn undefined(&self, name: Symbol, pos: Pos) -> EvalError {
+        EvalError::new(pos, format!("undefined variable '{}'", self.name(name)))
+    }
+
+    #[inline(never)]
+    fn eval_attrs(&mut self, code: &'static AttrsCode, env: Env) -> Result<Value> {
+        for (slot, value) in code.slots {
+            let value = self.delay(value, env);
+            env.set(*slot, value);
+        }
+        if code.dynamic.is_empty() && !code.overrides {
+            let heap = self.heap;
+            let attrs = code.attrs.iter().map(|attr| {
+                let value = self.delay(attr.value, env);
+                if let Some(slot) = attr.slot {
+                    env.set(slot, value);
+                }
+                Attr {
+                    name: attr.name,
+                    pos: attr.pos,
+                    value,
+                }
+            });
+            return Ok(Value::from(heap.array_from_iter(
+                (),
+                code.attrs.len(),
+                attrs,
+            )));
+        }
+        self.eval_dynamic_attrs(code, env)
+    }
+
+    fn eval_dynamic_attrs(&mut self, code: &'static AttrsCode, env: Env) -> Result<Value> {
+        let mut attrs: Vec<Attr> = Vec::with_capacity(code.attrs.len() + code.dynamic.len());
+        for attr in code.attrs {
+            // With overrides a later binding may see another value, so every one is delayed.
+            let value = if code.overrides {
+                Value::from(self.heap.thunk(attr.value, env))
+            } else {
+                self.delay(attr.value, env)
+            };
+            if let Some(slot) = attr.slot {
+                env.set(slot, value);
+            }
+            attrs.push(Attr {
+                name: attr.name,
+                pos: attr.pos,
+                value,
+            });
+        }
+        if code.overrides
+            && let Some(overrides) = attrs.iter().find(|attr| attr.name == self.known.overrides)
+        {
+            let overrides = self.force_attrs(
+                overrides.value,
+                overrides.pos,
+                "while evaluating the `__overrides` attribute",
+            )?;
+            for given in overrides.iter() {
+                match attrs.iter_mut().find(|attr| attr.name == given.name) {
+                    Some(attr) => attr.value = given.value,
+                    None => attrs.push(given),
+                }
+                if let Some(slot) = code
+                    .attrs
+                    .iter()
+                    .find(|attr| attr.name == given.name)
+                    .and_then(|attr| attr.slot)
+                {
+                    env.set(slot, given.value);
+                }
+            }
+        }
+        for dynamic in code.dynamic {
+            let name = self.eval(dynamic.name, env)?;
+            if matches!(name.kind(), ValueKind::Null) {
+                continue;
+            }
+            let name = self.force_string_no_context(
+                name,
+                dynamic.pos,
+                "while evaluating the name of a dynamic attribute",
+            )?;
+            let name = self.symbols.intern(name.bytes());
+            if let Some(earlier) = attrs.iter().find(|attr| attr.name == name) {
+                let (earlier, line) = (earlier.pos, self.show_position(earlier.pos));
+                let _ = earlier;
+                return Err(EvalError::new(
+                    dynamic.pos,
+                    format!(
+                        "dynamic attribute '{}' already defined at {line}",
+                        self.name(name)
+                    ),
+                ));
+            }
+            let value = self.delay(dynamic.value, env);
+            attrs.push(Attr {
+                name,
+                pos: dynamic.pos,
+                value,
+            });
+        }
+        let mut builder = AttrsBuilder::with_capacity(attrs.len());
+        for attr in attrs {
+            builder.push(attr);
+        }
+        Ok(builder.finish_value(self.heap))
+    }
+
+    #[inline(never)]
+    fn eval_binary(&mut self, code: &'static BinaryCode, env: Env) -> Result<Value> {
+        self.binary_operator(code, env)
+    }
+}
+
+enum Selected {
+    Found(Value),
+    Default(CodeRef),
+}

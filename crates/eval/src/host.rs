@@ -1,0 +1,148 @@
+//! The world outside of the evaluator: files, environment, store. The evaluator reaches it only through [`Host`].
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use xbuild_derivation::Derivation;
+use xbuild_store_model::{FileIngestionMethod, Hash, HashAlgo, StorePath};
+
+/// Why the host could not do something; the text is for users and names the thing.
+#[derive(Debug)]
+pub struct HostError(pub Box<dyn std::error::Error + Send + Sync>);
+
+impl HostError {
+    /// An error with a text.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self(message.into().into())
+    }
+}
+
+impl fmt::Display for HostError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl<E: std::error::Error + Send + Sync + 'static> From<E> for HostError {
+    fn from(error: E) -> Self {
+        Self(Box::new(error))
+    }
+}
+
+/// The result of asking the host.
+pub type HostResult<T> = Result<T, HostError>;
+
+/// The type of a file, not following a symlink.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileType {
+    /// A regular file.
+    Regular,
+    /// A directory.
+    Directory,
+    /// A symbolic link.
+    Symlink,
+    /// A device, socket or FIFO.
+    Unknown,
+}
+
+impl FileType {
+    /// The name that `builtins.readFileType` tells.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Regular => "regular",
+            Self::Directory => "directory",
+            Self::Symlink => "symlink",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// Something to be present before the evaluation can go on (import from derivation).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Requisite {
+    /// This path must be valid.
+    Path(StorePath),
+    /// This output of this derivation must be built.
+    Output(StorePath, String),
+}
+
+/// A download: `builtins.fetchurl`, `builtins.fetchTarball`.
+#[derive(Debug, Clone)]
+pub struct FetchUrl {
+    /// Where from (`https://…`, `file://…`, `mirror://…`).
+    pub url: String,
+    /// The name part of the store path.
+    pub name: String,
+    /// The hash of the file, or of the NAR of what is in it if `unpack`.
+    pub hash: Option<Hash>,
+    /// Whether it is an archive to be unpacked; the store path is then its single top-level directory.
+    pub unpack: bool,
+    /// Whether the file is to be executable.
+    pub executable: bool,
+}
+
+/// A predicate on files that are being copied: the path and its type.
+pub type PathFilter<'a> = dyn FnMut(&Path, FileType) -> HostResult<bool> + 'a;
+
+/// Files, environment and store.
+///
+/// Paths given to the file methods are logical: one below `/nix/store` is in the store, wherever that physically is;
+/// the implementation translates.
+pub trait Host {
+    /// The contents of a file.
+    fn read_file(&self, path: &Path) -> HostResult<Vec<u8>>;
+    /// The entries of a directory, in any order, without `.` and `..`.
+    fn read_dir(&self, path: &Path) -> HostResult<Vec<(OsString, FileType)>>;
+    /// The type of a file, not following a symlink in the last component; `None` if there is nothing.
+    fn file_type(&self, path: &Path) -> HostResult<Option<FileType>>;
+    /// The target of a symlink.
+    fn read_link(&self, path: &Path) -> HostResult<PathBuf>;
+    /// The path without symlinks; fails if it does not exist.
+    fn canonicalise(&self, path: &Path) -> HostResult<PathBuf>;
+    /// A variable of the environment.
+    fn env(&self, name: &OsStr) -> Option<OsString>;
+    /// Seconds since 1970.
+    fn current_time(&self) -> i64;
+
+    /// A line for the user on stderr: `builtins.trace`, `builtins.warn`.
+    fn message(&self, text: &[u8]);
+
+    /// Adds a text file (`builtins.toFile`).
+    fn add_text(
+        &self,
+        name: &str,
+        contents: &[u8],
+        references: &[StorePath],
+    ) -> HostResult<StorePath>;
+    /// Copies a file tree. `expected` is the hash it must have; if a path with that is valid already, `source` need not exist.
+    fn add_path(
+        &self,
+        name: &str,
+        source: &Path,
+        method: FileIngestionMethod,
+        algo: HashAlgo,
+        filter: Option<&mut PathFilter<'_>>,
+        expected: Option<Hash>,
+    ) -> HostResult<StorePath>;
+    /// Writes a derivation; it may be delayed until [`Host::flush`] or until something asks for it.
+    fn add_derivation(&self, derivation: &Derivation) -> HostResult<StorePath>;
+    /// A derivation that is in the store (or was added).
+    fn read_derivation(&self, path: &StorePath) -> HostResult<Derivation>;
+    /// A path with everything it refers to, directly or not, in any order. Of a derivation that was added, that is its
+    /// inputs, their inputs, and so on.
+    fn closure(&self, path: &StorePath) -> HostResult<Vec<StorePath>>;
+    /// Whether a path is valid in the store.
+    fn is_valid(&self, path: &StorePath) -> HostResult<bool>;
+    /// What a valid path refers to; `builtins.readFile` passes on those that a file in it has.
+    fn references(&self, path: &StorePath) -> HostResult<Vec<StorePath>>;
+    /// Builds or substitutes what the evaluation needs now.
+    fn realise(&self, wanted: &[Requisite]) -> HostResult<()>;
+    /// Where a store path is on disk.
+    fn physical(&self, path: &StorePath) -> PathBuf;
+    /// Downloads a file into the store.
+    fn fetch_url(&self, fetch: &FetchUrl) -> HostResult<StorePath>;
+    /// Writes everything that was delayed.
+    fn flush(&self) -> HostResult<()>;
+}

@@ -1,0 +1,303 @@
+//! Reading expressions: files, texts, `import` and `scopedImport`.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use bumpalo::Bump;
+use xbuild_syntax::ast::Expr;
+use xbuild_syntax::symbol::Symbol;
+
+use crate::Evaluator;
+use crate::attrs::{Attrs, AttrsBuilder};
+use crate::compile::{self, Program};
+use crate::derivation::{FETCHURL_PATH, FETCHURL_TEXT};
+use crate::error::{EvalError, Result};
+use crate::eval::canonical_path;
+use crate::host::FileType;
+use crate::position::{Base, Pos};
+use crate::string::{ContextElem, ContextSet};
+use crate::value::{Builtin, Value};
+
+pub(crate) static TABLE: &[Builtin] = &[
+    Builtin {
+        name: "import",
+        arity: 1,
+        run: import,
+    },
+    Builtin {
+        name: "scopedImport",
+        arity: 2,
+        run: scoped_import,
+    },
+];
+
+/// How many symlinks are followed before they are taken for a loop (as Nix does).
+const MAX_LINKS: usize = 1024;
+/// What messages call a text that is not in a file.
+const TEXT_NAME: &str = "«string»";
+
+impl Evaluator {
+    /// Evaluates a file (of a directory: its `default.nix`), once.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be read, parsed or evaluated.
+    pub fn eval_file(&mut self, path: &Path) -> Result<Value> {
+        self.import_file(path, Pos::NONE)
+    }
+
+    /// Evaluates a text; relative paths in it are relative to `base_dir`.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be parsed or evaluated.
+    pub fn eval_expr(&mut self, text: &str, base_dir: &Path) -> Result<Value> {
+        let program =
+            self.parse_and_compile(text.as_bytes().into(), TEXT_NAME.to_owned(), base_dir, &[])?;
+        self.run_program(program, &[])
+    }
+
+    /// Evaluates a text of the evaluator itself.
+    pub(crate) fn eval_named_text(
+        &mut self,
+        name: &str,
+        text: &str,
+        base_dir: &Path,
+    ) -> Result<Value> {
+        let program =
+            self.parse_and_compile(text.as_bytes().into(), name.to_owned(), base_dir, &[])?;
+        self.run_program(program, &[])
+    }
+
+    fn run_program(&mut self, program: Program, values: &[Value]) -> Result<Value> {
+        let env = self.heap.env(None, program.frame_size as usize);
+        for (slot, value) in values.iter().enumerate() {
+            env.set(slot as u32, *value);
+        }
+        self.eval(program.code, env)
+    }
+
+    /// The text of an expression in its normal form, as `nix-instantiate --parse` prints it.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be parsed, or a variable in it is nowhere.
+    pub fn show_parsed(&mut self, text: &[u8], name: String, base_dir: &Path) -> Result<Vec<u8>> {
+        self.with_parsed(text.into(), name, base_dir, |evaluator, expr, base| {
+            compile::compile(evaluator, expr, base, &[])?;
+            Ok(xbuild_syntax::print::show(expr, &evaluator.symbols))
+        })
+    }
+
+    fn parse_and_compile(
+        &mut self,
+        text: Box<[u8]>,
+        name: String,
+        base_dir: &Path,
+        names: &[Symbol],
+    ) -> Result<Program> {
+        self.with_parsed(text, name, base_dir, |evaluator, expr, base| {
+            compile::compile(evaluator, expr, base, names)
+        })
+    }
+
+    /// Parses a text and hands the tree to `work`, after which it is thrown away.
+    fn with_parsed<T>(
+        &mut self,
+        text: Box<[u8]>,
+        name: String,
+        base_dir: &Path,
+        work: impl FnOnce(&mut Self, &Expr<'_>, Base) -> Result<T>,
+    ) -> Result<T> {
+        let id = self.sources.add(name, text);
+        let text = self.sources.text(id).clone();
+        let base = self.positions.add(id, text.len());
+        let arena = Bump::new();
+        let home = if self.settings.pure {
+            None
+        } else {
+            self.host.env(OsStr::new("HOME")).map(PathBuf::from)
+        };
+        let features = xbuild_syntax::Features {
+            pipe_operators: self.settings.has_feature("pipe-operators"),
+            home: home.as_deref(),
+        };
+        let expr = xbuild_syntax::parse(&arena, &mut self.symbols, &text, id, base_dir, features);
+        match expr {
+            Ok(expr) => work(self, expr, base),
+            Err(error) => Err(EvalError::syntax(base.pos(error.span()), error)),
+        }
+    }
+
+    /// Evaluates the file that `path` names, and remembers the value.
+    pub(crate) fn import_file(&mut self, path: &Path, pos: Pos) -> Result<Value> {
+        if let Some(&value) = self.imports.get(path) {
+            return self.force(value, pos);
+        }
+        let file = self.resolve_import(path, pos)?;
+        if let Some(&value) = self.imports.get(&file) {
+            self.imports.insert(path.to_owned(), value);
+            return self.force(value, pos);
+        }
+        let program = self.load(&file, &[], pos)?;
+        // A thunk, so that a file that needs itself is an infinite recursion.
+        let env = self.heap.env(None, program.frame_size as usize);
+        let value = Value::from(self.heap.thunk(program.code, env));
+        self.imports.insert(path.to_owned(), value);
+        if file != path {
+            self.imports.insert(file.clone(), value);
+        }
+        self.force(value, pos).map_err(|error| {
+            error.context(
+                Pos::NONE,
+                format!("while evaluating the file '{}':", file.display()),
+            )
+        })
+    }
+
+    fn load(&mut self, file: &Path, names: &[Symbol], pos: Pos) -> Result<Program> {
+        if file == Path::new(FETCHURL_PATH) {
+            let text = FETCHURL_TEXT.as_bytes();
+            return self.parse_and_compile(
+                text.into(),
+                "«nix-internal»/fetchurl.nix".into(),
+                Path::new("/"),
+                names,
+            );
+        }
+        self.check_readable(file, pos)?;
+        let text = match self.host.read_file(file) {
+            Ok(text) => text,
+            Err(_) if matches!(self.host.file_type(file), Ok(None)) => {
+                return Err(EvalError::new(
+                    pos,
+                    format!("path '{}' does not exist", file.display()),
+                ));
+            }
+            Err(error) => return Err(EvalError::new(pos, error.to_string())),
+        };
+        let base_dir = file.parent().unwrap_or(Path::new("/")).to_owned();
+        self.parse_and_compile(
+            text.into(),
+            file.to_string_lossy().into_owned(),
+            &base_dir,
+            names,
+        )
+    }
+
+    /// The file to read: symlinks in the last component are followed, and a directory stands for its `default.nix`.
+    fn resolve_import(&mut self, path: &Path, pos: Pos) -> Result<PathBuf> {
+        let mut file = path.to_owned();
+        if path == Path::new(FETCHURL_PATH) {
+            return Ok(file);
+        }
+        let failed = |error: crate::host::HostError| EvalError::new(pos, error.to_string());
+        for _ in 0..MAX_LINKS {
+            self.check_readable(&file, pos)?;
+            match self.host.file_type(&file).map_err(failed)? {
+                Some(FileType::Symlink) => {
+                    let target = self.host.read_link(&file).map_err(failed)?;
+                    let joined = file.parent().unwrap_or(Path::new("/")).join(target);
+                    let canonical = canonical_path(joined.as_os_str().as_bytes());
+                    file = PathBuf::from(OsStr::from_bytes(&canonical));
+                }
+                Some(FileType::Directory) => return Ok(file.join("default.nix")),
+                Some(_) => return Ok(file),
+                None => {
+                    return Err(EvalError::new(
+                        pos,
+                        format!("path '{}' does not exist", file.display()),
+                    ));
+                }
+            }
+        }
+        Err(EvalError::new(
+            pos,
+            format!(
+                "too many symbolic links encountered while traversing the path '{}'",
+                path.display()
+            ),
+        ))
+    }
+
+    /// The value of `import path.drv`: a set with the outputs, as a derivation has them.
+    fn import_derivation(&mut self, path: &str, pos: Pos) -> Result<Option<Value>> {
+        if !path.ends_with(".drv") {
+            return Ok(None);
+        }
+        let Ok(store_path) = xbuild_store_model::StorePath::parse(path) else {
+            return Ok(None);
+        };
+        if !self.host.is_valid(&store_path).unwrap_or(false) {
+            return Ok(None);
+        }
+        let derivation = self
+            .host
+            .read_derivation(&store_path)
+            .map_err(|error| EvalError::new(pos, error.to_string()))?;
+        let drv = self.symbols.intern(path.as_bytes());
+        let mut attrs = AttrsBuilder::new();
+        let mut context = ContextSet::new();
+        context.insert(ContextElem::DrvDeep(drv));
+        attrs.insert(
+            self.known.drv_path,
+            self.string_with(path.as_bytes(), &context),
+            Pos::NONE,
+        );
+        let name = derivation
+            .env
+            .get(b"name".as_slice())
+            .cloned()
+            .unwrap_or_else(|| derivation.name.clone().into_bytes());
+        attrs.insert(self.known.name, self.string(&name), Pos::NONE);
+        let mut outputs = Vec::new();
+        for (name, output) in &derivation.outputs {
+            let symbol = self.symbols.intern(name.as_bytes());
+            let value = self.output_value(drv, &store_path, name, output.path());
+            attrs.insert(symbol, value, Pos::NONE);
+            outputs.push(self.string(name.as_bytes()));
+        }
+        attrs.insert(self.known.outputs, self.list(&outputs), Pos::NONE);
+        let attrs = self.attrs(attrs);
+        let wrapper = self.eval_named_text(
+            "«nix-internal»/imported-drv-to-derivation.nix",
+            IMPORTED_DERIVATION,
+            Path::new("/"),
+        )?;
+        self.call(wrapper, &[attrs], pos).map(Some)
+    }
+}
+
+/// What an imported `.drv` becomes: as `derivation` returns it, of what its file tells.
+const IMPORTED_DERIVATION: &str = r#"
+drv:
+let
+  shared = drv // builtins.listToAttrs every // { all = map (output: output.value) every; inherit (drv) drvPath; type = "derivation"; };
+  every = map (name: { inherit name; value = shared // { outPath = drv.${name}; outputName = name; }; }) drv.outputs;
+in (builtins.head every).value
+"#;
+
+fn import(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
+    let path = ev.coerce_to_real_path(args[0], pos, "while realising the context of a path")?;
+    if let Some(text) = path.to_str()
+        && let Some(value) = ev.import_derivation(text, pos)?
+    {
+        return Ok(value);
+    }
+    ev.import_file(&path, pos)
+}
+
+fn scoped_import(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
+    let scope: Attrs = ev.force_attrs(
+        args[0],
+        pos,
+        "while evaluating the first argument passed to builtins.scopedImport",
+    )?;
+    let path = ev.coerce_to_real_path(args[1], pos, "while realising the context of a path")?;
+    let file = ev.resolve_import(&path, pos)?;
+    let names: Vec<Symbol> = scope.iter().map(|attr| attr.name).collect();
+    let values: Vec<Value> = scope.iter().map(|attr| attr.value).collect();
+    let program = ev.load(&file, &names, pos)?;
+    ev.run_program(program, &values)
+}

@@ -1,0 +1,143 @@
+//! Positions and errors as people see them.
+
+use std::fmt::Write as _;
+
+use xbuild_syntax::span::Span;
+
+use crate::Evaluator;
+use crate::attrs::AttrsBuilder;
+use crate::error::{EvalError, Shown};
+use crate::position::Pos;
+use crate::value::Value;
+
+/// How many frames of a trace are shown without `--show-trace`.
+const SHORT_TRACE: usize = 4;
+
+impl Evaluator {
+    /// The one-byte span of a position.
+    fn span(&self, pos: Pos) -> Option<Span> {
+        let (source, start) = self.positions.resolve(pos)?;
+        Some(Span {
+            source,
+            start,
+            end: start,
+        })
+    }
+
+    /// A position as messages have it: `/file:line:column`.
+    #[must_use]
+    pub fn show_position(&self, pos: Pos) -> String {
+        match self.span(pos) {
+            Some(span) => self.sources.position(span).to_string(),
+            None => "«none»:0".to_owned(),
+        }
+    }
+
+    /// A position as the language has it: `{ file, line, column }`, or null for what is not in a file.
+    #[must_use]
+    pub fn position_value(&self, pos: Pos) -> Value {
+        let Some(span) = self.span(pos) else {
+            return Value::NULL;
+        };
+        let position = self.sources.position(span);
+        if !position.file.starts_with('/') {
+            return Value::NULL;
+        }
+        let mut attrs = AttrsBuilder::new();
+        attrs.insert(
+            self.known.cur_pos_file,
+            self.string(position.file.as_bytes()),
+            Pos::NONE,
+        );
+        attrs.insert(
+            self.known.cur_pos_line,
+            self.int(i64::from(position.line)),
+            Pos::NONE,
+        );
+        attrs.insert(
+            self.known.cur_pos_column,
+            self.int(i64::from(position.column)),
+            Pos::NONE,
+        );
+        self.attrs(attrs)
+    }
+
+    /// The error as text for a terminal: the trace, outermost first, with source lines; the message; suggestions.
+    ///
+    /// Without `full_trace` only the outermost frames are shown, and those that are meant to be always.
+    #[must_use]
+    pub fn render(&self, error: &EvalError, full_trace: bool) -> String {
+        let data = error.data();
+        let mut out = String::from("error:");
+        let mut shown = 0;
+        let mut truncated = false;
+        let mut last: Option<(&str, Pos)> = None;
+        for frame in data.trace.iter().rev() {
+            if frame.text.is_empty() {
+                continue;
+            }
+            if !full_trace && frame.shown == Shown::Full {
+                continue;
+            }
+            if !full_trace && shown >= SHORT_TRACE && frame.shown != Shown::Always {
+                truncated = true;
+                continue;
+            }
+            if last == Some((frame.text.as_str(), frame.pos)) {
+                continue;
+            }
+            last = Some((&frame.text, frame.pos));
+            shown += 1;
+            let _ = write!(
+                out,
+                "\n       … {}\n",
+                frame.text.replace('\n', "\n         ")
+            );
+            self.render_place(&mut out, frame.pos, 2);
+        }
+        if truncated {
+            out.push_str("\n       (stack trace truncated; use '--show-trace' to show the full, detailed trace)\n");
+        }
+        if shown == 0 {
+            let _ = writeln!(out, " {}", indent(&data.message, 7));
+        } else {
+            let _ = writeln!(out, "\n       error: {}", indent(&data.message, 14));
+        }
+        match &data.syntax {
+            Some(syntax) => {
+                // The parser's own text, without its first line, which is the message.
+                let rendered = syntax.render(&self.sources);
+                out.push_str(rendered.split_once('\n').map_or("", |(_, rest)| rest));
+            }
+            None => self.render_place(&mut out, data.pos, 0),
+        }
+        match data.suggestions.as_slice() {
+            [] => {}
+            [one] => {
+                let _ = writeln!(out, "       Did you mean {one}?");
+            }
+            [init @ .., last] => {
+                let _ = writeln!(
+                    out,
+                    "       Did you mean one of {} or {last}?",
+                    init.join(", ")
+                );
+            }
+        }
+        out
+    }
+
+    fn render_place(&self, out: &mut String, pos: Pos, extra: usize) {
+        let Some(span) = self.span(pos) else {
+            return;
+        };
+        for line in xbuild_syntax::render_snippet(&self.sources, span, "at").lines() {
+            let _ = writeln!(out, "{:extra$}{line}", "");
+        }
+    }
+}
+
+/// Indents all lines but the first.
+fn indent(text: &str, by: usize) -> String {
+    text.replace('\n', &format!("\n{:by$}", ""))
+}

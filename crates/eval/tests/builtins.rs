@@ -1,0 +1,182 @@
+//! The builtins compared with those of stock Nix: values, and the messages of errors.
+
+#![allow(clippy::unwrap_used)] // A test may panic.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use xbuild_eval::local_host::LocalHost;
+use xbuild_eval::{Evaluator, Settings, stack};
+
+/// Where the installed stock Nix is.
+fn oracle() -> PathBuf {
+    let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/oracle");
+    let oracle = std::env::var_os("XBUILD_ORACLE").map_or_else(default, PathBuf::from);
+    assert!(
+        oracle.join("bin/nix-instantiate").exists(),
+        "no stock Nix at {}: run tests/setup",
+        oracle.display()
+    );
+    oracle
+}
+
+/// Files that expressions read, and a store for stock Nix.
+struct Fixture {
+    dir: tempfile::TempDir,
+    oracle: PathBuf,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let files = dir.path().join("files");
+        fs::create_dir_all(files.join("sub")).unwrap();
+        fs::write(files.join("hello.txt"), "hello\n").unwrap();
+        fs::write(files.join("nul.bin"), "a\0b").unwrap();
+        fs::write(
+            files.join("expr.nix"),
+            "let x = 1; in { inherit x; y = [ ./sub ./. ] == [ ]; }",
+        )
+        .unwrap();
+        fs::write(files.join("sub/deep.txt"), "deep").unwrap();
+        fs::write(
+            files.join("positions.nix"),
+            include_str!("builtins/positions.nix"),
+        )
+        .unwrap();
+        for (target, link) in [
+            ("hello.txt", "link"),
+            ("nowhere", "dangling"),
+            ("sub", "dirlink"),
+        ] {
+            std::os::unix::fs::symlink(target, files.join(link)).unwrap();
+        }
+        Self {
+            dir,
+            oracle: oracle(),
+        }
+    }
+
+    /// The expressions of a case file.
+    fn cases(&self, text: &str) -> Vec<String> {
+        let dir = self.dir.path().join("files");
+        text.lines()
+            .filter(|line| !line.is_empty() && !line.starts_with('#'))
+            .map(|line| line.replace("@dir@", dir.to_str().unwrap()))
+            .collect()
+    }
+
+    fn stock(&self, expressions: &[&str]) -> Output {
+        Command::new(self.oracle.join("bin/nix-instantiate"))
+            .args(["--eval", "--strict", "-E"])
+            .args(expressions)
+            .env("NIX_CONF_DIR", self.oracle.join("conf"))
+            .env(
+                "NIX_REMOTE",
+                format!("local?root={}", self.dir.path().join("store").display()),
+            )
+            .env("NIX_PATH", "")
+            .env("HOME", self.dir.path())
+            .current_dir("/")
+            .output()
+            .unwrap()
+    }
+}
+
+/// What xbuild makes of an expression: the printed value, or the error's message.
+fn ours(expression: &str) -> Result<String, String> {
+    let expression = expression.to_owned();
+    stack::with_big_stack(move || {
+        let settings = Settings {
+            system: "x86_64-linux".to_owned(),
+            read_only: true,
+            ..Settings::default()
+        };
+        let mut ev = Evaluator::new(Box::new(LocalHost::new()), settings);
+        let value = ev
+            .eval_expr(&expression, Path::new("/"))
+            .map_err(|error| error.to_string())?;
+        let printed = ev.print(value, true).map_err(|error| error.to_string())?;
+        Ok(String::from_utf8_lossy(&printed).into_owned())
+    })
+    .unwrap()
+}
+
+/// Collects the differences, so that one run shows them all.
+fn report(differences: &[String]) {
+    assert!(
+        differences.is_empty(),
+        "{} differences:\n\n{}",
+        differences.len(),
+        differences.join("\n\n")
+    );
+}
+
+#[test]
+fn values_are_those_of_stock_nix() {
+    let fixture = Fixture::new();
+    let cases = fixture.cases(include_str!("builtins/values.txt"));
+    let expressions: Vec<&str> = cases.iter().map(String::as_str).collect();
+    let mut expected = Vec::new();
+    // One process evaluates many expressions, and stops at the first that fails.
+    while expected.len() < cases.len() {
+        let output = fixture.stock(&expressions[expected.len()..]);
+        expected.extend(
+            String::from_utf8_lossy(&output.stdout)
+                .lines()
+                .map(|line| Ok(line.to_owned())),
+        );
+        if !output.status.success() {
+            expected.push(Err(String::from_utf8_lossy(&output.stderr).into_owned()));
+        }
+    }
+    assert_eq!(expected.len(), cases.len());
+    let mut differences = Vec::new();
+    for (case, expected) in cases.iter().zip(expected) {
+        match (ours(case), expected) {
+            (_, Err(error)) => differences.push(format!("{case}\n  stock Nix fails: {error}")),
+            (Ok(found), Ok(expected)) if found == expected => {}
+            (found, Ok(expected)) => differences.push(format!(
+                "{case}\n  expected {expected}\n  found    {found:?}"
+            )),
+        }
+    }
+    report(&differences);
+}
+
+#[test]
+fn errors_are_those_of_stock_nix() {
+    let fixture = Fixture::new();
+    let cases = fixture.cases(include_str!("builtins/errors.txt"));
+    let mut differences = Vec::new();
+    for case in &cases {
+        let (case, own_words) = match case.strip_prefix("~ ") {
+            Some(case) => (case, true),
+            None => (case.as_str(), false),
+        };
+        let output = fixture.stock(&[case]);
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        if output.status.success() {
+            differences.push(format!(
+                "{case}\n  stock Nix gives {}",
+                String::from_utf8_lossy(&output.stdout)
+            ));
+            continue;
+        }
+        // The message is the last one: those before are of the trace.
+        let expected = stderr
+            .lines()
+            .filter_map(|line| line.trim_start().strip_prefix("error: "))
+            .next_back();
+        let expected = expected.unwrap_or_default();
+        match ours(case) {
+            Err(_) if own_words => {}
+            Err(found) if found.lines().next().unwrap_or_default() == expected => {}
+            found => differences.push(format!(
+                "{case}\n  expected {expected:?}\n  found    {found:?}"
+            )),
+        }
+    }
+    report(&differences);
+}
