@@ -1,0 +1,65 @@
+//! The store on disk: SQLite, locks, registration, garbage collection, verification.
+//!
+//! A store is a directory with `nix/store` (the objects) and `nix/var/nix` (the database, roots and locks), laid out exactly as stock
+//! Nix does with `local?root=DIR`. The logical store is always `/nix/store`; where it is on the machine does not show in any
+//! hash. xbuild and Nix may use one store at the same time, in any number of processes.
+//!
+//! What this crate is not: it knows nothing of building, fetching or trust, and has no formats of its own (those are in
+//! `xbuild-store-model` and `xbuild-derivation`).
+//!
+//! Invariants:
+//!
+//! - A path is valid only if its whole tree is in place with canonical metadata, its hash is that of the database, and all its
+//!   references are valid. A process may be killed at any moment without breaking this.
+//! - Trees come to their place by one rename, under the path's lock, and become valid by one transaction after that. So what is there and
+//!   not valid belongs to whoever has the lock, or to the collector.
+//! - Nothing that a root reaches is deleted, nor what a running process has made a temporary root.
+//! - No symlink is followed where a builder could have put one.
+//!
+//! Modules, lowest first: [`error`], [`layout`], `files`, [`removal`], [`canonical`], [`options`], `locks`, `temp_roots`, `scratch`, `tree`,
+//! `offload`, `scan`, `staging`, `busy`, `schema`, `database`, [`path_info`], `queries`, [`builds`], [`store`]; and on top of it `register`, `add`,
+//! [`roots`], `gc_server`, [`gc`], [`verify`].
+
+mod add;
+pub mod builds;
+mod busy;
+pub mod canonical;
+mod database;
+pub mod error;
+mod files;
+pub mod gc;
+mod gc_server;
+pub mod layout;
+mod locks;
+mod offload;
+pub mod options;
+pub mod path_info;
+mod queries;
+mod register;
+pub mod removal;
+pub mod roots;
+mod scan;
+mod schema;
+mod scratch;
+mod staging;
+pub mod store;
+mod temp_roots;
+mod tree;
+pub mod verify;
+
+pub use add::NewText;
+pub use builds::{Builds, Expected};
+pub use error::{Error, Result};
+pub use gc::{GcOptions, GcReport};
+pub use layout::Layout;
+pub use locks::PathLocks;
+pub use options::{Cancelled, Notify, StoreOptions};
+pub use path_info::{NewPath, PathInfo};
+pub use removal::remove_tree;
+pub use roots::Root;
+pub use scan::Scanned;
+pub use schema::SCHEMA_VERSION;
+pub use scratch::Scratch;
+pub use store::Store;
+pub use tree::{FileType, Filter};
+pub use verify::{Finding, VerifyReport};
