@@ -1,0 +1,7 @@
+//! The validator's rules on files made here.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod make;
+mod mutations;
+mod rules;
