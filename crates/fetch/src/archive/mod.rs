@@ -1,0 +1,99 @@
+//! What unpacking has in common: decompression, reading tar, and writing trees that no archive can break out of.
+
+mod compression;
+mod path;
+mod tar;
+mod tree;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+pub(crate) use compression::Compression;
+pub use compression::decompressed;
+pub(crate) use path::EntryPath;
+pub(crate) use tar::{Entry, Kind, for_each_entry};
+pub(crate) use tree::{OnExisting, Tree};
+
+/// An archive that could not be unpacked. Nothing is left at the destination.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum UnpackError {
+    /// It ends early, its checksums are wrong, or its file cannot be read.
+    #[error("cannot read the archive '{archive}': {source}", archive = .archive.display())]
+    Read {
+        /// The archive.
+        archive: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It is not an archive of the expected kind, or does not keep to the format.
+    #[error("'{archive}' is not a usable archive: {reason}", archive = .archive.display())]
+    Malformed {
+        /// The archive.
+        archive: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// An entry that no honest archive has, or that cannot be represented.
+    #[error("the entry '{entry}' of the archive '{archive}' is refused: {reason}", archive = .archive.display())]
+    Refused {
+        /// The archive.
+        archive: PathBuf,
+        /// The entry, with characters that are not printable escaped.
+        entry: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Two archives do not fit together.
+    #[error("'{path}' is in both '{first}' and '{second}', but not the same in both", first = .first.display(), second = .second.display())]
+    Conflict {
+        /// The path in the result.
+        path: String,
+        /// The archive that was unpacked first.
+        first: PathBuf,
+        /// The other one.
+        second: PathBuf,
+    },
+    /// The result could not be written.
+    #[error("cannot {action} '{path}': {source}", path = .path.display())]
+    Write {
+        /// What was to be done with it.
+        action: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+}
+
+impl UnpackError {
+    pub(crate) fn read(archive: &Path, source: io::Error) -> Self {
+        Self::Read {
+            archive: archive.to_owned(),
+            source,
+        }
+    }
+
+    pub(crate) fn malformed(archive: &Path, reason: impl Into<String>) -> Self {
+        Self::Malformed {
+            archive: archive.to_owned(),
+            reason: reason.into(),
+        }
+    }
+
+    pub(crate) fn refused(archive: &Path, entry: &[u8], reason: impl Into<String>) -> Self {
+        Self::Refused {
+            archive: archive.to_owned(),
+            entry: entry.escape_ascii().to_string(),
+            reason: reason.into(),
+        }
+    }
+
+    pub(crate) fn write(action: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::Write {
+            action,
+            path: path.to_owned(),
+            source,
+        }
+    }
+}
