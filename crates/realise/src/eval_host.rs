@@ -1,0 +1,581 @@
+//! The evaluator's view of files, environment and store.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+use xbuild_derivation::Derivation;
+use xbuild_eval::host::{FetchUrl, FileType, Host, HostError, HostResult, PathFilter, Requisite};
+use xbuild_fetch::Fetcher;
+use xbuild_sandbox::CancelToken;
+use xbuild_store::{NewText, Store};
+use xbuild_store_model::{FileIngestionMethod, Hash, HashAlgo, STORE_DIR, StorePath};
+
+use crate::plan::{Wanted, read_derivation};
+
+/// Builds what an evaluation needs before it can go on (import from derivation).
+pub type Build = dyn Fn(&[Wanted]) -> crate::Result<()>;
+
+/// A [`Host`] on a [`Store`]. New derivations are kept in memory and written together.
+pub struct StoreHost {
+    store: Arc<Store>,
+    fetcher: Arc<Fetcher>,
+    cancel: CancelToken,
+    build: Box<Build>,
+    /// Derivations that are not written yet.
+    pending: RefCell<Pending>,
+}
+
+#[derive(Default)]
+struct Pending {
+    order: Vec<NewText>,
+    derivations: FxHashMap<StorePath, Derivation>,
+}
+
+impl StoreHost {
+    /// A host on `store`; `build` realises what the evaluation itself needs.
+    #[must_use]
+    pub fn new(
+        store: Arc<Store>,
+        fetcher: Arc<Fetcher>,
+        cancel: CancelToken,
+        build: Box<Build>,
+    ) -> Self {
+        Self {
+            store,
+            fetcher,
+            cancel,
+            build,
+            pending: RefCell::default(),
+        }
+    }
+
+    /// Where `path` lies: logical store paths are looked up in the physical store.
+    fn locate(&self, path: &Path) -> PathBuf {
+        match self.store.logical(path) {
+            Some((store_path, rest)) if rest.as_os_str().is_empty() => {
+                self.store.physical(&store_path)
+            }
+            Some((store_path, rest)) => self.store.physical(&store_path).join(rest),
+            None => path.to_owned(),
+        }
+    }
+}
+
+fn read_error(path: &Path, error: &std::io::Error) -> HostError {
+    HostError::new(format!("cannot read '{}': {error}", path.display()))
+}
+
+fn file_type(file_type: fs::FileType) -> FileType {
+    if file_type.is_dir() {
+        FileType::Directory
+    } else if file_type.is_symlink() {
+        FileType::Symlink
+    } else if file_type.is_file() {
+        FileType::Regular
+    } else {
+        FileType::Unknown
+    }
+}
+
+impl StoreHost {
+    /// Where the file `path` lies. Links inside the store lead to logical paths, which the system cannot follow; the
+    /// last component is followed only if `follow`.
+    fn resolve(&self, path: &Path, follow: bool) -> HostResult<PathBuf> {
+        Ok(self.locate(&self.walk(path, follow)?))
+    }
+
+    /// `path` with the links of the store replaced by what they lead to.
+    fn walk(&self, path: &Path, follow: bool) -> HostResult<PathBuf> {
+        let mut path = path.to_owned();
+        'restart: for _ in 0..MAX_LINKS {
+            let Some((store_path, rest)) = self.store.logical(&path) else {
+                match self.entry(&path, follow) {
+                    Some(next) => {
+                        path = next;
+                        continue;
+                    }
+                    None => return Ok(path),
+                }
+            };
+            let mut current = PathBuf::from(store_path.to_string());
+            let components: Vec<_> = rest.components().collect();
+            // The store path itself may be a link, too.
+            for index in 0..=components.len() {
+                if index > 0 {
+                    current.push(components[index - 1]);
+                }
+                if index == components.len() && !follow {
+                    break;
+                }
+                if let Ok(target) = fs::read_link(self.locate(&current)) {
+                    let mut next =
+                        normalise(&current.parent().unwrap_or(Path::new("/")).join(target));
+                    next.extend(&components[index..]);
+                    path = next;
+                    continue 'restart;
+                }
+            }
+            return Ok(current);
+        }
+        Err(HostError::new(format!(
+            "too many levels of symbolic links in '{}'",
+            path.display()
+        )))
+    }
+
+    /// Where in the store a path outside of it leads through links (such as `./result/bin/x`), if the system cannot follow
+    /// them: they name logical paths.
+    fn entry(&self, path: &Path, follow: bool) -> Option<PathBuf> {
+        let found = if follow {
+            fs::metadata(path)
+        } else {
+            fs::symlink_metadata(path)
+        };
+        if !found.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
+            return None;
+        }
+        let mut path = path.to_owned();
+        'restart: for _ in 0..MAX_LINKS {
+            let components: Vec<_> = path.components().collect();
+            let mut current = PathBuf::new();
+            for (index, component) in components.iter().enumerate() {
+                current.push(component);
+                if index + 1 == components.len() && !follow {
+                    return None;
+                }
+                if let Ok(target) = fs::read_link(&current) {
+                    let mut next =
+                        normalise(&current.parent().unwrap_or(Path::new("/")).join(target));
+                    next.extend(&components[index + 1..]);
+                    if self.store.logical(&next).is_some() {
+                        return Some(next);
+                    }
+                    path = next;
+                    continue 'restart;
+                }
+            }
+            return None;
+        }
+        None
+    }
+
+    fn write_pending(&self) -> HostResult<()> {
+        let pending = std::mem::take(&mut self.pending.borrow_mut().order);
+        if !pending.is_empty() {
+            self.store.add_texts(&pending)?;
+            self.pending.borrow_mut().derivations.clear();
+        }
+        Ok(())
+    }
+}
+
+/// Links that are followed for one path, as in Linux.
+const MAX_LINKS: usize = 40;
+
+/// Resolves `.` and `..` by name.
+fn normalise(path: &Path) -> PathBuf {
+    let mut normal = PathBuf::from("/");
+    for component in path.components() {
+        match component {
+            std::path::Component::Normal(name) => normal.push(name),
+            std::path::Component::ParentDir => {
+                normal.pop();
+            }
+            _ => {}
+        }
+    }
+    normal
+}
+
+impl Host for StoreHost {
+    fn read_file(&self, path: &Path) -> HostResult<Vec<u8>> {
+        fs::read(self.resolve(path, true)?).map_err(|error| read_error(path, &error))
+    }
+
+    fn read_dir(&self, path: &Path) -> HostResult<Vec<(OsString, FileType)>> {
+        let entries =
+            fs::read_dir(self.resolve(path, true)?).map_err(|error| read_error(path, &error))?;
+        entries
+            .map(|entry| {
+                let entry = entry?;
+                Ok((entry.file_name(), file_type(entry.file_type()?)))
+            })
+            .collect::<std::io::Result<_>>()
+            .map_err(|error| read_error(path, &error))
+    }
+
+    fn file_type(&self, path: &Path) -> HostResult<Option<FileType>> {
+        if path == Path::new(STORE_DIR) {
+            return Ok(Some(FileType::Directory));
+        }
+        match fs::symlink_metadata(self.resolve(path, false)?) {
+            Ok(metadata) => Ok(Some(file_type(metadata.file_type()))),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
+                ) =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(read_error(path, &error)),
+        }
+    }
+
+    fn read_link(&self, path: &Path) -> HostResult<PathBuf> {
+        fs::read_link(self.resolve(path, false)?).map_err(|error| read_error(path, &error))
+    }
+
+    fn canonicalise(&self, path: &Path) -> HostResult<PathBuf> {
+        let walked = self.walk(path, true)?;
+        if self.store.logical(&walked).is_some() {
+            return match fs::symlink_metadata(self.locate(&walked)) {
+                Ok(_) => Ok(walked),
+                Err(error) => Err(read_error(path, &error)),
+            };
+        }
+        let canonical = fs::canonicalize(&walked).map_err(|error| read_error(path, &error))?;
+        // An out-link leads to the physical store, but a program's paths are logical.
+        Ok(match self.store.logical(&canonical) {
+            Some((store_path, rest)) => PathBuf::from(store_path.to_string()).join(rest),
+            None => canonical,
+        })
+    }
+
+    fn env(&self, name: &OsStr) -> Option<OsString> {
+        std::env::var_os(name)
+    }
+
+    fn current_time(&self) -> i64 {
+        std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .ok()
+            .and_then(|since| i64::try_from(since.as_secs()).ok())
+            .unwrap_or_default()
+    }
+
+    fn message(&self, text: &[u8]) {
+        let mut line = text.to_vec();
+        line.push(b'\n');
+        // Nothing can be done about a closed stderr.
+        let _ = std::io::stderr().lock().write_all(&line);
+    }
+
+    fn add_text(
+        &self,
+        name: &str,
+        contents: &[u8],
+        references: &[StorePath],
+    ) -> HostResult<StorePath> {
+        self.write_pending()?;
+        let references: BTreeSet<StorePath> = references.iter().cloned().collect();
+        Ok(self.store.add_text(name, contents, &references)?)
+    }
+
+    fn add_path(
+        &self,
+        name: &str,
+        source: &Path,
+        method: FileIngestionMethod,
+        algo: HashAlgo,
+        filter: Option<&mut PathFilter<'_>>,
+        expected: Option<Hash>,
+    ) -> HostResult<StorePath> {
+        if let Some(hash) = expected {
+            let path = xbuild_store_model::store_path::make_fixed_output_path(
+                method,
+                &hash,
+                name,
+                &BTreeSet::new(),
+                false,
+            )?;
+            // First a root: a collector may come between the question and the use.
+            self.store.add_temp_root(&path)?;
+            if self.store.is_valid(&path)? {
+                return Ok(path);
+            }
+        }
+        let physical = self.resolve(source, true)?;
+        let Some(filter) = filter else {
+            return Ok(self.store.add_path(
+                name,
+                &physical,
+                method,
+                algo,
+                None,
+                expected.as_ref(),
+            )?);
+        };
+        // The filter knows the paths of the program, not where they lie.
+        let mut translated = |path: &Path, kind: xbuild_store::FileType| {
+            let below = path.strip_prefix(&physical).unwrap_or(path);
+            let kind = match kind {
+                xbuild_store::FileType::Regular => FileType::Regular,
+                xbuild_store::FileType::Directory => FileType::Directory,
+                xbuild_store::FileType::Symlink => FileType::Symlink,
+                _ => FileType::Unknown,
+            };
+            filter(&source.join(below), kind).map_err(|HostError(error)| error)
+        };
+        Ok(self.store.add_path(
+            name,
+            &physical,
+            method,
+            algo,
+            Some(&mut translated),
+            expected.as_ref(),
+        )?)
+    }
+
+    fn add_derivation(&self, derivation: &Derivation) -> HostResult<StorePath> {
+        let contents = derivation.to_aterm();
+        let path = derivation.drv_path_of(&contents)?;
+        let mut pending = self.pending.borrow_mut();
+        if !pending.derivations.contains_key(&path) {
+            pending.order.push(NewText {
+                name: format!("{}.drv", derivation.name),
+                contents,
+                references: derivation.references(),
+            });
+            pending.derivations.insert(path.clone(), derivation.clone());
+        }
+        Ok(path)
+    }
+
+    fn read_derivation(&self, path: &StorePath) -> HostResult<Derivation> {
+        if let Some(derivation) = self.pending.borrow().derivations.get(path) {
+            return Ok(derivation.clone());
+        }
+        Ok(read_derivation(&self.store, path)?)
+    }
+
+    fn is_valid(&self, path: &StorePath) -> HostResult<bool> {
+        Ok(self.pending.borrow().derivations.contains_key(path) || self.store.is_valid(path)?)
+    }
+
+    fn closure(&self, path: &StorePath) -> HostResult<Vec<StorePath>> {
+        self.write_pending()?;
+        Ok(self.store.closure(std::slice::from_ref(path))?)
+    }
+
+    fn references(&self, path: &StorePath) -> HostResult<Vec<StorePath>> {
+        if self.pending.borrow().derivations.contains_key(path) {
+            self.write_pending()?;
+        }
+        Ok(self.store.references(path)?.into_iter().collect())
+    }
+
+    fn realise(&self, wanted: &[Requisite]) -> HostResult<()> {
+        self.write_pending()?;
+        let mut outputs: BTreeMap<StorePath, BTreeSet<String>> = BTreeMap::new();
+        let mut all = Vec::new();
+        for requisite in wanted {
+            match requisite {
+                Requisite::Path(path) => all.push(Wanted::Path(path.clone())),
+                Requisite::Output(drv, output) => {
+                    outputs
+                        .entry(drv.clone())
+                        .or_default()
+                        .insert(output.clone());
+                }
+            }
+        }
+        all.extend(
+            outputs
+                .into_iter()
+                .map(|(drv, names)| Wanted::Outputs(drv, Some(names))),
+        );
+        Ok((self.build)(&all)?)
+    }
+
+    fn physical(&self, path: &StorePath) -> PathBuf {
+        self.store.physical(path)
+    }
+
+    fn fetch_url(&self, fetch: &FetchUrl) -> HostResult<StorePath> {
+        let recursive = fetch.unpack || fetch.executable;
+        let method = if recursive {
+            FileIngestionMethod::NixArchive
+        } else {
+            FileIngestionMethod::Flat
+        };
+        if let Some(hash) = &fetch.hash {
+            let path = xbuild_store_model::store_path::make_fixed_output_path(
+                method,
+                hash,
+                &fetch.name,
+                &BTreeSet::new(),
+                false,
+            )?;
+            // First a root: a collector may come between the question and the use.
+            self.store.add_temp_root(&path)?;
+            if self.store.is_valid(&path)? {
+                return Ok(path);
+            }
+        }
+        let scratch = self.store.work_dir()?;
+        let file = scratch.path().join("download");
+        let expected = fetch.hash.as_ref().filter(|_| !recursive);
+        self.fetcher
+            .fetch(&fetch.url, &file, expected, &mut |_| {}, self.cancel.flag())?;
+        let source = if fetch.unpack {
+            let unpacked = scratch.path().join("unpacked");
+            xbuild_fetch::tarball::unpack(&file, &unpacked)?;
+            unpacked
+        } else {
+            file
+        };
+        if fetch.executable {
+            use std::os::unix::fs::PermissionsExt as _;
+            fs::set_permissions(&source, fs::Permissions::from_mode(0o755))?;
+        }
+        let algo = fetch.hash.map_or(HashAlgo::Sha256, |hash| hash.algo());
+        Ok(self.store.add_path(
+            &fetch.name,
+            &source,
+            method,
+            algo,
+            None,
+            fetch.hash.as_ref(),
+        )?)
+    }
+
+    fn flush(&self) -> HostResult<()> {
+        self.write_pending()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use xbuild_fetch::FetchOptions;
+    use xbuild_store::StoreOptions;
+
+    use super::*;
+
+    fn host(root: &Path) -> StoreHost {
+        let store = Store::open(root, StoreOptions::default()).unwrap();
+        let fetcher = Fetcher::new(FetchOptions::default());
+        let build = Box::new(|_: &[Wanted]| Ok(()));
+        StoreHost::new(
+            Arc::new(store),
+            Arc::new(fetcher),
+            CancelToken::new().unwrap(),
+            build,
+        )
+    }
+
+    /// Two store paths: `data` with a file, and `links` with a logical link to it.
+    fn with_links(dir: &Path) -> (StoreHost, StorePath, StorePath) {
+        let host = host(&dir.join("store"));
+        let add = |name: &str, make: &dyn Fn(&Path)| {
+            let source = dir.join(name);
+            fs::create_dir(&source).unwrap();
+            make(&source);
+            host.add_path(
+                name,
+                &source,
+                FileIngestionMethod::NixArchive,
+                HashAlgo::Sha256,
+                None,
+                None,
+            )
+            .unwrap()
+        };
+        let data = add("data", &|dir| fs::write(dir.join("file"), "text").unwrap());
+        let links = add("links", &|dir| {
+            symlink(data.to_string(), dir.join("logical")).unwrap();
+            symlink("logical/file", dir.join("twice")).unwrap();
+            symlink("circle", dir.join("circle")).unwrap();
+        });
+        (host, data, links)
+    }
+
+    #[test]
+    fn links_between_store_paths_are_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (host, data, links) = with_links(dir.path());
+        let inside = |rest: &str| PathBuf::from(links.to_string()).join(rest);
+        assert_eq!(host.read_file(&inside("logical/file")).unwrap(), b"text");
+        assert_eq!(host.read_file(&inside("twice")).unwrap(), b"text");
+        assert_eq!(
+            host.file_type(&inside("logical")).unwrap(),
+            Some(FileType::Symlink)
+        );
+        assert_eq!(host.read_dir(&inside("logical")).unwrap().len(), 1);
+        assert_eq!(
+            host.canonicalise(&inside("twice")).unwrap(),
+            PathBuf::from(data.to_string()).join("file")
+        );
+        assert_eq!(host.file_type(&inside("absent")).unwrap(), None);
+        assert!(
+            host.read_file(&inside("circle"))
+                .unwrap_err()
+                .to_string()
+                .contains("symbolic links")
+        );
+        assert_eq!(
+            host.file_type(Path::new("/nix/store")).unwrap(),
+            Some(FileType::Directory)
+        );
+    }
+
+    /// `./result/logical/file`, where `result` is an out-link into the physical store.
+    #[test]
+    fn links_into_the_store_are_followed_from_outside() {
+        let dir = tempfile::tempdir().unwrap();
+        let (host, data, links) = with_links(dir.path());
+        let result = dir.path().join("result");
+        symlink(host.physical(&links), &result).unwrap();
+        symlink("result", dir.path().join("again")).unwrap();
+        for name in ["result/logical/file", "result/twice", "again/twice"] {
+            assert_eq!(
+                host.read_file(&dir.path().join(name)).unwrap(),
+                b"text",
+                "{name}"
+            );
+        }
+        let file = PathBuf::from(data.to_string()).join("file");
+        assert_eq!(
+            host.canonicalise(&dir.path().join("again/twice")).unwrap(),
+            file
+        );
+        assert_eq!(
+            host.canonicalise(&result).unwrap(),
+            Path::new(&links.to_string())
+        );
+        assert_eq!(
+            host.file_type(&dir.path().join("result/logical")).unwrap(),
+            Some(FileType::Symlink)
+        );
+        assert_eq!(
+            host.file_type(&dir.path().join("result/absent")).unwrap(),
+            None
+        );
+        assert_eq!(host.file_type(&result).unwrap(), Some(FileType::Symlink));
+    }
+
+    #[test]
+    fn derivations_can_be_asked_about_before_they_are_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let host = host(dir.path());
+        let source = host.add_text("source", b"x", &[]).unwrap();
+        let mut drv = crate::environment::tests::derivation();
+        drv.input_srcs.insert(source.clone());
+        let path = host.add_derivation(&drv).unwrap();
+        assert!(host.is_valid(&path).unwrap());
+        assert_eq!(host.read_derivation(&path).unwrap(), drv);
+        assert_eq!(host.references(&path).unwrap(), [source]);
+        assert!(
+            host.store.is_valid(&path).unwrap(),
+            "it was written for that"
+        );
+    }
+}

@@ -1,0 +1,515 @@
+//! What happens to finished outputs before they are registered: fixed hashes, canonical form, references, validation.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use xbuild_derivation::{Derivation, Output};
+use xbuild_elf::{Exceptions, Root, Target};
+use xbuild_store::{NewPath, Scanned, Store};
+use xbuild_store_model::content_address::{
+    ContentAddress, ContentAddressMethod, FileIngestionMethod,
+};
+use xbuild_store_model::{Hash, HashAlgo, StorePath, nar};
+
+use crate::error::{Error, FailureReason};
+use crate::options::{Options, attribute};
+use crate::output_checks::{self, Registered, requisites};
+use crate::plan::output_paths;
+
+/// An output that lies in a scratch directory.
+pub(crate) struct Made {
+    pub(crate) name: String,
+    pub(crate) path: StorePath,
+    pub(crate) physical: PathBuf,
+}
+
+/// Checks and registers `made`, the outputs of `drv` that are not valid yet. `inputs` is the closure of its inputs: what outputs
+/// can refer to, beside each other.
+pub(crate) fn finish(
+    store: &Store,
+    drv_path: &StorePath,
+    drv: &Derivation,
+    options: &Options,
+    made: &[Made],
+    inputs: &BTreeSet<StorePath>,
+) -> Result<(), FailureReason> {
+    // A new output may refer to one that was valid before this build.
+    let outputs = output_paths(drv_path, drv, None)?;
+    let mut candidates = inputs.clone();
+    candidates.extend(outputs.values().cloned());
+    let mut new = Vec::with_capacity(made.len());
+    for output in made {
+        canonical(store, output)?;
+        let wanted = match drv.outputs.get(&output.name) {
+            Some(Output::Fixed {
+                method: ContentAddressMethod::Fixed(method),
+                hash,
+                ..
+            }) => Some((*method, hash)),
+            Some(Output::InputAddressed(_)) => None,
+            _ => {
+                return Err(FailureReason::Internal(format!(
+                    "the output {} has no checkable kind",
+                    output.path
+                )));
+            }
+        };
+        let Scanned {
+            nar_hash,
+            nar_size,
+            mut references,
+        } = store
+            .scan_and_hash(&output.physical, &candidates)
+            .map_err(|error| in_output(output, &Error::from(error)))?;
+        let mut ca = None;
+        if let Some((method, hash)) = wanted {
+            ca = Some(check_fixed(output, method, hash, &nar_hash, drv)?);
+            if !references.is_empty() {
+                let references = references.into_iter().collect();
+                return Err(FailureReason::FixedReferences {
+                    path: output.path.clone(),
+                    references,
+                });
+            }
+        } else if options.discard_references.contains(&output.name) {
+            references.clear();
+        }
+        new.push(NewPath {
+            path: output.path.clone(),
+            physical: output.physical.clone(),
+            nar_hash,
+            nar_size,
+            references,
+            deriver: Some(drv_path.clone()),
+            ca,
+            ultimate: true,
+            sigs: Vec::new(),
+        });
+    }
+    let named: Vec<(&str, &NewPath)> = made
+        .iter()
+        .map(|output| output.name.as_str())
+        .zip(&new)
+        .collect();
+    output_checks::check(&options.checks, &outputs, &named, &InStore(store))?;
+    validate(store, drv, made, &named)?;
+    store.register(&new).map_err(Error::from)?;
+    Ok(())
+}
+
+/// What the store knows.
+struct InStore<'a>(&'a Store);
+
+impl Registered for InStore<'_> {
+    fn closure(&self, paths: &[StorePath]) -> Result<Vec<StorePath>, FailureReason> {
+        Ok(self.0.closure(paths).map_err(Error::from)?)
+    }
+
+    fn nar_size(&self, path: &StorePath) -> Result<u64, FailureReason> {
+        let info = self.0.query_path_info(path).map_err(Error::from)?;
+        Ok(info.map_or(0, |info| info.nar_size))
+    }
+}
+
+/// A problem with a file of an output, told by the name the output will have and not by that of a scratch directory.
+fn in_output(output: &Made, error: &Error) -> FailureReason {
+    let text = error.to_string();
+    FailureReason::Internal(text.replace(
+        &output.physical.display().to_string(),
+        &output.path.to_string(),
+    ))
+}
+
+/// Brings an output into the form in which the store keeps it.
+pub(crate) fn canonical(store: &Store, output: &Made) -> Result<(), FailureReason> {
+    if fs::symlink_metadata(&output.physical).is_err() {
+        return Err(FailureReason::MissingOutput {
+            output: output.name.clone(),
+            path: output.path.clone(),
+        });
+    }
+    store
+        .canonicalise(&output.physical)
+        .map_err(|error| in_output(output, &Error::from(error)))
+}
+
+fn check_fixed(
+    output: &Made,
+    method: FileIngestionMethod,
+    wanted: &Hash,
+    nar_hash: &Hash,
+    drv: &Derivation,
+) -> Result<ContentAddress, FailureReason> {
+    let got = match method {
+        FileIngestionMethod::Flat => {
+            let metadata = fs::symlink_metadata(&output.physical)
+                .map_err(Error::io("read", &output.physical))?;
+            if !metadata.is_file() || metadata.permissions().mode() & 0o111 != 0 {
+                return Err(FailureReason::Unsupported(format!(
+                    "the output {} must be a regular file that is not executable, since its hash is flat\n\
+                     hint: `outputHashMode = \"recursive\"` allows anything",
+                    output.path
+                )));
+            }
+            hash_file(&output.physical, wanted.algo())?
+        }
+        // Known already.
+        FileIngestionMethod::NixArchive if wanted.algo() == nar_hash.algo() => *nar_hash,
+        FileIngestionMethod::NixArchive => {
+            nar::hash_path(&output.physical, wanted.algo())
+                .map_err(|e| FailureReason::Internal(e.to_string()))?
+                .0
+        }
+    };
+    if got != *wanted {
+        let url = drv
+            .env
+            .get(b"url".as_slice())
+            .or_else(|| drv.env.get(b"urls".as_slice()));
+        return Err(FailureReason::HashMismatch {
+            url: url
+                .map(|url| String::from_utf8_lossy(url).into_owned())
+                .filter(|url| !url.is_empty()),
+            wanted: wanted.to_sri(),
+            got: got.to_sri(),
+        });
+    }
+    Ok(ContentAddress::Fixed(method, *wanted))
+}
+
+fn hash_file(path: &Path, algo: HashAlgo) -> Result<Hash, FailureReason> {
+    let mut file = fs::File::open(path).map_err(Error::io("read", path))?;
+    let mut hasher = xbuild_store_model::Hasher::new(algo);
+    std::io::copy(&mut file, &mut hasher).map_err(Error::io("read", path))?;
+    Ok(hasher.finish())
+}
+
+/// Runs the validator on the outputs of a cross derivation: one with `xbuildTarget`.
+fn validate(
+    store: &Store,
+    drv: &Derivation,
+    made: &[Made],
+    new: &[(&str, &NewPath)],
+) -> Result<(), FailureReason> {
+    let Some(name) = attribute(drv, "xbuildTarget") else {
+        return Ok(());
+    };
+    let target = Target::by_name(&name).ok_or_else(|| {
+        let known: Vec<_> = Target::names().collect();
+        FailureReason::Unsupported(format!(
+            "xbuildTarget: there is no target `{name}`; known are {}",
+            known.join(", ")
+        ))
+    })?;
+    let exceptions = Exceptions::parse(&attribute(drv, "xbuildExceptions").unwrap_or_default())
+        .map_err(|error| FailureReason::Unsupported(error.to_string()))?;
+    let mut closure: BTreeMap<StorePath, PathBuf> = BTreeMap::new();
+    for (_, output) in new {
+        for path in requisites(output, new, &InStore(store))? {
+            let physical = store.physical(&path);
+            closure.insert(path, physical);
+        }
+    }
+    // Outputs still lie in the scratch directory.
+    for output in made {
+        closure.insert(output.path.clone(), output.physical.clone());
+    }
+    let roots: Vec<Root> = made
+        .iter()
+        .map(|output| Root {
+            logical: output.path.clone(),
+            physical: output.physical.clone(),
+        })
+        .collect();
+    let report = xbuild_elf::check(
+        &roots,
+        &|path| closure.get(path).cloned(),
+        &target,
+        &exceptions,
+    );
+    if report.is_genuine() {
+        Ok(())
+    } else {
+        Err(FailureReason::Invalid {
+            target: name,
+            report: report.to_string().trim_end().to_owned(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use xbuild_store::StoreOptions;
+
+    use super::*;
+    use crate::environment::tests::derivation;
+
+    /// Each path has a hash part of its own: by that, references are found.
+    fn path(name: &str) -> StorePath {
+        let hash = Hash::of(HashAlgo::Sha256, name.as_bytes()).to_base32();
+        StorePath::from_base_name(&format!("{}-{name}", &hash[..32])).unwrap()
+    }
+
+    /// `text` without the hash parts.
+    fn short(text: &str) -> String {
+        ["out", "dev"].iter().fold(text.to_owned(), |text, name| {
+            text.replace(&path(name).to_string(), &format!("/nix/store/{name}"))
+        })
+    }
+
+    /// A store, and a directory for outputs on the same file system.
+    struct Fixture {
+        dir: tempfile::TempDir,
+        store: Store,
+        drv: Derivation,
+    }
+
+    impl Fixture {
+        fn new(env: &[(&str, &str)]) -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let store = Store::open(&dir.path().join("store"), StoreOptions::default()).unwrap();
+            let mut drv = derivation();
+            drv.outputs = ["dev", "out"]
+                .map(|o| (o.to_owned(), Output::InputAddressed(path(o))))
+                .into();
+            drv.env.extend(
+                env.iter()
+                    .map(|(k, v)| (k.as_bytes().to_vec(), v.as_bytes().to_vec())),
+            );
+            Self { dir, store, drv }
+        }
+
+        /// Makes the derivation a fixed-output one.
+        fn fixed(mut self, method: ContentAddressMethod, hash: Hash) -> Self {
+            let fixed = Output::Fixed {
+                path: path("out"),
+                method,
+                hash,
+            };
+            self.drv.outputs = BTreeMap::from([("out".to_owned(), fixed)]);
+            self
+        }
+
+        fn made(&self, name: &str, make: &dyn Fn(&Path)) -> Made {
+            let physical = self.dir.path().join(format!("made-{name}"));
+            make(&physical);
+            Made {
+                name: name.to_owned(),
+                path: path(name),
+                physical,
+            }
+        }
+
+        fn finish(&self, made: &[Made]) -> Result<(), String> {
+            let options = Options::of(&self.drv).unwrap();
+            finish(
+                &self.store,
+                &path("x.drv"),
+                &self.drv,
+                &options,
+                made,
+                &BTreeSet::new(),
+            )
+            .map_err(|error| short(&error.to_string()))
+        }
+
+        fn references(&self, name: &str) -> Vec<StorePath> {
+            self.store
+                .references(&path(name))
+                .unwrap()
+                .into_iter()
+                .collect()
+        }
+    }
+
+    fn writes(text: impl AsRef<[u8]>) -> impl Fn(&Path) {
+        move |file| fs::write(file, &text).unwrap()
+    }
+
+    #[test]
+    fn outputs_refer_to_themselves_and_to_each_other() {
+        let f = Fixture::new(&[]);
+        // A symbolic link, too, has references.
+        let out = f.made("out", &|link| {
+            symlink(path("dev").to_string(), link).unwrap();
+        });
+        let dev = f.made("dev", &writes(path("dev").to_string()));
+        f.finish(&[out, dev]).unwrap();
+        assert_eq!(f.references("out"), [path("dev")]);
+        assert_eq!(f.references("dev"), [path("dev")]);
+    }
+
+    /// `dev` was valid before (from another machine, say): the new `out` still refers to it.
+    #[test]
+    fn a_new_output_refers_to_one_that_was_valid_already() {
+        let f = Fixture::new(&[("allowedReferences", "dev")]);
+        f.finish(&[f.made("dev", &writes(""))]).unwrap();
+        f.finish(&[f.made("out", &writes(path("dev").to_string()))])
+            .unwrap();
+        assert_eq!(f.references("out"), [path("dev")]);
+    }
+
+    #[test]
+    fn outputs_in_a_circle_are_refused() {
+        let f = Fixture::new(&[]);
+        let out = f.made("out", &writes(path("dev").to_string()));
+        let dev = f.made("dev", &writes(path("out").to_string()));
+        assert!(f.finish(&[out, dev]).unwrap_err().contains("cycle"));
+        assert!(!f.store.is_valid(&path("out")).unwrap());
+    }
+
+    #[test]
+    fn references_can_be_discarded() {
+        let f = Fixture::new(&[("__json", r#"{"unsafeDiscardReferences":{"out":true}}"#)]);
+        let self_reference = |name: &str| f.made(name, &writes(path(name).to_string()));
+        f.finish(&[self_reference("out"), self_reference("dev")])
+            .unwrap();
+        assert_eq!(f.references("out"), []);
+        assert_eq!(f.references("dev"), [path("dev")]);
+    }
+
+    #[test]
+    fn structured_checks_apply_to_their_output() {
+        let f = Fixture::new(&[("__json", r#"{"outputChecks":{"out":{"maxSize":10}}}"#)]);
+        let big = |name: &str| f.made(name, &writes("more than ten bytes"));
+        assert_eq!(
+            f.finish(&[big("out"), big("dev")]).unwrap_err(),
+            "the output /nix/store/out is too large: 136 bytes, of which 10 are allowed"
+        );
+        f.finish(&[big("dev")]).unwrap();
+    }
+
+    #[test]
+    fn fixed_outputs() {
+        let hash = Hash::of(HashAlgo::Sha1, b"right");
+        let flat =
+            || Fixture::new(&[("url", "http://h/f")]).fixed(ContentAddressMethod::FLAT, hash);
+        let f = flat();
+        f.finish(&[f.made("out", &writes("right"))]).unwrap();
+        let info = f.store.query_path_info(&path("out")).unwrap().unwrap();
+        assert_eq!(
+            info.ca,
+            Some(ContentAddress::Fixed(FileIngestionMethod::Flat, hash))
+        );
+
+        let f = flat();
+        let message = f.finish(&[f.made("out", &writes("wrong"))]).unwrap_err();
+        let (wanted, got) = (hash.to_sri(), Hash::of(HashAlgo::Sha1, b"wrong").to_sri());
+        assert!(message.starts_with(&format!(
+            "hash mismatch in what came from 'http://h/f'\n  wanted: {wanted}\n  got:    {got}\n"
+        )));
+        assert!(!f.store.is_valid(&path("out")).unwrap());
+
+        let f = flat();
+        let executable = |file: &Path| {
+            fs::write(file, "right").unwrap();
+            fs::set_permissions(file, fs::Permissions::from_mode(0o755)).unwrap();
+        };
+        assert!(
+            f.finish(&[f.made("out", &executable)])
+                .unwrap_err()
+                .contains("that is not executable")
+        );
+        let f = flat();
+        let directory = |file: &Path| fs::create_dir(file).unwrap();
+        assert!(
+            f.finish(&[f.made("out", &directory)])
+                .unwrap_err()
+                .contains("must be a regular file")
+        );
+    }
+
+    #[test]
+    fn fixed_trees_by_any_algorithm() {
+        for algo in [HashAlgo::Sha256, HashAlgo::Sha512] {
+            let tree = |file: &Path| executable_tree(file);
+            let model = tempfile::tempdir().unwrap();
+            tree(&model.path().join("t"));
+            let (hash, _) = nar::hash_path(&model.path().join("t"), algo).unwrap();
+            let f = Fixture::new(&[]).fixed(ContentAddressMethod::NIX_ARCHIVE, hash);
+            f.finish(&[f.made("out", &tree)]).unwrap();
+            let f = Fixture::new(&[]).fixed(ContentAddressMethod::NIX_ARCHIVE, hash);
+            assert!(
+                f.finish(&[f.made("out", &writes("x"))])
+                    .unwrap_err()
+                    .starts_with("hash mismatch")
+            );
+        }
+    }
+
+    fn executable_tree(at: &Path) {
+        fs::create_dir(at).unwrap();
+        fs::write(at.join("f"), "x").unwrap();
+        fs::set_permissions(at.join("f"), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    #[test]
+    fn a_fixed_output_must_not_refer_to_anything() {
+        let text = path("out").to_string();
+        let f = Fixture::new(&[]).fixed(
+            ContentAddressMethod::FLAT,
+            Hash::of(HashAlgo::Sha256, text.as_bytes()),
+        );
+        let message = f.finish(&[f.made("out", &writes(&text))]).unwrap_err();
+        assert!(message.starts_with("output /nix/store/out has a fixed hash, so it must not refer to store paths, but it refers to /nix/store/out\n"));
+    }
+
+    #[test]
+    fn what_cannot_be_in_a_store_is_told_by_the_name_it_would_have() {
+        let f = Fixture::new(&[]);
+        let fifo = |at: &Path| {
+            fs::create_dir(at).unwrap();
+            rustix::fs::mknodat(
+                rustix::fs::CWD,
+                at.join("pipe"),
+                rustix::fs::FileType::Fifo,
+                rustix::fs::Mode::RUSR,
+                0,
+            )
+            .unwrap();
+        };
+        let message = f.finish(&[f.made("out", &fifo)]).unwrap_err();
+        assert!(
+            message.starts_with("'/nix/store/out/pipe' is a FIFO"),
+            "{message}"
+        );
+        let message = f.finish(&[f.made("dev", &|_| ())]).unwrap_err();
+        assert_eq!(
+            message,
+            "the builder ended with code 0 but did not make its output `dev` (/nix/store/dev)"
+        );
+    }
+
+    #[test]
+    fn a_cross_derivation_is_validated_with_structured_attributes_too() {
+        let x86 = [
+            b"\x7fELF\x02\x01\x01".as_slice(),
+            &[0; 9],
+            &[2, 0, 62, 0],
+            &[0; 44],
+        ]
+        .concat();
+        for env in [
+            ("xbuildTarget", "aarch64-linux"),
+            ("__json", r#"{"xbuildTarget":"aarch64-linux"}"#),
+        ] {
+            let f = Fixture::new(&[env]);
+            let message = f.finish(&[f.made("out", &writes(&x86))]).unwrap_err();
+            assert!(
+                message.contains("the machine is x86-64, expected AArch64"),
+                "{message}"
+            );
+            assert!(!f.store.is_valid(&path("out")).unwrap());
+        }
+        let f = Fixture::new(&[("xbuildTarget", "vax")]);
+        assert!(
+            f.finish(&[f.made("out", &writes(""))])
+                .unwrap_err()
+                .starts_with("xbuildTarget: there is no target `vax`")
+        );
+    }
+}

@@ -1,0 +1,365 @@
+//! Runs a plan: the scheduler says what may start, and as many threads as steps run at a time do it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::{Mutex, PoisonError, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use xbuild_fetch::Fetcher;
+use xbuild_sandbox::{CancelToken, Sandbox, ScratchPool};
+use xbuild_scheduler::{Because, Graph, Outcome, Policy, Scheduler, StepId, StepSpec};
+use xbuild_store::Store;
+use xbuild_store_model::StorePath;
+
+use crate::error::{Error, FailureReason, Failures, Result, StepFailure};
+use crate::event::{Event, Observer, StepKind};
+use crate::plan::{Plan, Step, Wanted, output_paths, plan, read_derivation};
+use crate::settings::Settings;
+use crate::step;
+
+/// Makes things valid.
+pub struct Realiser<'a> {
+    store: &'a Store,
+    sandbox: &'a Sandbox,
+    fetcher: &'a Fetcher,
+    settings: &'a Settings,
+    observer: &'a dyn Observer,
+    cancel: &'a CancelToken,
+}
+
+/// What became of one [`Wanted`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Realised {
+    /// The derivation, if it was one.
+    pub drv: Option<StorePath>,
+    /// The valid outputs by name; for a path, itself as `out`.
+    pub outputs: BTreeMap<String, StorePath>,
+}
+
+/// What to do with a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Build what is missing.
+    Build,
+    /// Build what is missing, then build what was wanted once more and compare (`--rebuild`).
+    Rebuild,
+}
+
+/// How often a run looks whether the user wants to stop.
+const CANCEL_POLL: Duration = Duration::from_millis(50);
+
+impl<'a> Realiser<'a> {
+    /// A realiser on `store`. When `cancel` is set, running builds are stopped and nothing new starts.
+    #[must_use]
+    pub fn new(
+        store: &'a Store,
+        sandbox: &'a Sandbox,
+        fetcher: &'a Fetcher,
+        settings: &'a Settings,
+        observer: &'a dyn Observer,
+        cancel: &'a CancelToken,
+    ) -> Self {
+        Self {
+            store,
+            sandbox,
+            fetcher,
+            settings,
+            observer,
+            cancel,
+        }
+    }
+
+    /// What would run for `wanted`.
+    ///
+    /// # Errors
+    /// As [`plan`].
+    pub fn plan(&self, wanted: &[Wanted]) -> Result<Plan> {
+        plan(self.store, wanted)
+    }
+
+    /// Makes `wanted` valid.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] when steps failed; [`Error::Interrupted`] when the user stopped it; others when the
+    /// run could not go on.
+    pub fn realise(&self, wanted: &[Wanted], mode: Mode) -> Result<Vec<Realised>> {
+        let realised = self.outputs(wanted)?;
+        self.store
+            .add_temp_roots(realised.iter().flat_map(|r| r.outputs.values()))?;
+        let plan = plan(self.store, wanted)?;
+        self.run(&plan)?;
+        if mode == Mode::Rebuild {
+            self.run(&self.rebuild_plan(wanted)?)?;
+        }
+        Ok(realised)
+    }
+
+    /// The paths of everything that is wanted, valid or not.
+    fn outputs(&self, wanted: &[Wanted]) -> Result<Vec<Realised>> {
+        let outputs = |want: &Wanted| match want {
+            Wanted::Path(path) => Ok(Realised {
+                drv: None,
+                outputs: BTreeMap::from([("out".to_owned(), path.clone())]),
+            }),
+            Wanted::Outputs(drv, names) => {
+                let derivation = read_derivation(self.store, drv)?;
+                Ok(Realised {
+                    drv: Some(drv.clone()),
+                    outputs: output_paths(drv, &derivation, names.as_ref())?,
+                })
+            }
+        };
+        wanted.iter().map(outputs).collect()
+    }
+
+    /// The derivations that were asked for by themselves, to be built once more.
+    fn rebuild_plan(&self, wanted: &[Wanted]) -> Result<Plan> {
+        let drvs: BTreeSet<&StorePath> = wanted
+            .iter()
+            .filter_map(|want| match want {
+                Wanted::Outputs(drv, _) => Some(drv),
+                Wanted::Path(_) => None,
+            })
+            .collect();
+        let mut steps = Vec::new();
+        let mut needed = Vec::new();
+        for drv_path in drvs {
+            let drv = read_derivation(self.store, drv_path)?;
+            needed.extend(
+                drv.input_drvs
+                    .iter()
+                    .map(|(d, o)| Wanted::Outputs(d.clone(), Some(o.clone()))),
+            );
+            // Comparing needs every output to be there.
+            needed.push(Wanted::Outputs(drv_path.clone(), None));
+            steps.push(Step {
+                drv_path: drv_path.clone(),
+                drv,
+                kind: StepKind::Rebuild,
+                after: Vec::new(),
+            });
+        }
+        // The outputs can be valid while the inputs are not any more.
+        self.run(&plan(self.store, &needed)?)?;
+        Ok(Plan { steps })
+    }
+
+    /// Runs all steps of `plan`.
+    fn run(&self, plan: &Plan) -> Result<()> {
+        if self.cancel.is_cancelled() {
+            return Err(Error::Interrupted);
+        }
+        let (builds, fetches) = plan.counts();
+        self.observer.event(Event::Planned { builds, fetches });
+        if plan.steps.is_empty() {
+            return Ok(());
+        }
+        if self.settings.max_jobs == 0 {
+            return Err(Error::NoJobs {
+                steps: plan.steps.len(),
+            });
+        }
+        let mut scheduler = self.scheduler(plan)?;
+        let stop = CancelToken::new().map_err(Error::io("make", "an event descriptor"))?;
+        // Locked as long as this run lives, so whatever it leaves is collected.
+        let work = self.store.work_dir()?;
+        let scratch = ScratchPool::new(work.path())?;
+        let context = step::Context {
+            store: self.store,
+            sandbox: self.sandbox,
+            scratch: &scratch,
+            fetcher: self.fetcher,
+            settings: self.settings,
+            observer: self.observer,
+            stop: &stop,
+        };
+        let mut failed = Vec::new();
+        let (ended, ends) = mpsc::channel();
+        let (started, starts) = mpsc::channel::<StepId>();
+        let starts = Mutex::new(starts);
+        thread::scope(|scope| -> Result<()> {
+            // When this ends, the threads see that nothing will start any more.
+            let started = started;
+            let (mut threads, mut running) = (0usize, 0usize);
+            loop {
+                if self.cancel.is_cancelled() {
+                    scheduler.cancel();
+                    stop.cancel();
+                }
+                while let Some(id) = scheduler.next() {
+                    if running == threads {
+                        let (ended, starts, context) = (ended.clone(), &starts, &context);
+                        let work = move || {
+                            while let Some(id) = next_start(starts) {
+                                let result = run_caught(context, &plan.steps[id.0 as usize]);
+                                // The receiver lives as long as any step runs.
+                                let _ = ended.send((id, result));
+                            }
+                        };
+                        thread::Builder::new()
+                            .name(format!("step-{threads}"))
+                            .spawn_scoped(scope, work)
+                            .map_err(|error| {
+                                stop.cancel();
+                                Error::io("start", "a thread")(error)
+                            })?;
+                        threads += 1;
+                    }
+                    // The receiver lives as long as this.
+                    let _ = started.send(id);
+                    running += 1;
+                }
+                if running == 0 {
+                    return Ok(());
+                }
+                let Ok((id, result)) = ends.recv_timeout(CANCEL_POLL) else {
+                    continue;
+                };
+                running -= 1;
+                let outcome = self.report(plan, id, result, &mut failed);
+                if outcome == Outcome::Failed && !self.settings.keep_going {
+                    // As Nix does: what runs beside a failure is stopped, so that the error comes at once.
+                    stop.cancel();
+                }
+                scheduler
+                    .finished(id, outcome)
+                    .map_err(|error| Error::Internal(error.to_string()))?;
+            }
+        })?;
+        if self.cancel.is_cancelled() {
+            return Err(Error::Interrupted);
+        }
+        let summary = scheduler.summary();
+        if summary.is_success() {
+            return Ok(());
+        }
+        let drv = |id: StepId| plan.steps[id.0 as usize].drv_path.clone();
+        let skipped = summary
+            .skipped
+            .iter()
+            .filter_map(|(id, because)| match because {
+                Because::Failed(cause) => Some((drv(*id), drv(*cause))),
+                Because::Stopped(_) | Because::Cancelled => None,
+            })
+            .collect();
+        Err(Error::Failed(Box::new(Failures { failed, skipped })))
+    }
+
+    /// Tells the observer how a step ended.
+    fn report(
+        &self,
+        plan: &Plan,
+        id: StepId,
+        result: std::result::Result<Duration, Box<StepFailure>>,
+        failed: &mut Vec<StepFailure>,
+    ) -> Outcome {
+        let step = &plan.steps[id.0 as usize];
+        match result {
+            Ok(wall) => {
+                self.observer.event(Event::Finished {
+                    drv: &step.drv_path,
+                    kind: step.kind,
+                    wall,
+                });
+                Outcome::Done
+            }
+            Err(failure) if matches!(failure.reason, FailureReason::Cancelled) => {
+                Outcome::Interrupted
+            }
+            Err(failure) => {
+                self.observer.event(Event::Failed {
+                    drv: &step.drv_path,
+                    message: &failure.to_string(),
+                });
+                failed.push(*failure);
+                Outcome::Failed
+            }
+        }
+    }
+
+    fn scheduler(&self, plan: &Plan) -> Result<Scheduler> {
+        let mut graph = Graph::with_capacity(
+            plan.steps.len(),
+            plan.steps.iter().map(|s| s.after.len()).sum(),
+        );
+        let mut ids = Vec::with_capacity(plan.steps.len());
+        for step in &plan.steps {
+            let spec = match step.kind {
+                StepKind::Fetch => StepSpec::download(DOWNLOAD_ESTIMATE_MS),
+                StepKind::Build | StepKind::Rebuild => StepSpec::build(self.expected_ms(step)),
+            };
+            ids.push(graph.add_step(spec));
+        }
+        for (index, step) in plan.steps.iter().enumerate() {
+            for before in &step.after {
+                graph.add_edge(ids[*before], ids[index]);
+            }
+        }
+        let slots = |n: usize| {
+            NonZeroU32::new(u32::try_from(n).unwrap_or(u32::MAX)).unwrap_or(NonZeroU32::MIN)
+        };
+        let mut policy = Policy::new(slots(self.settings.max_jobs));
+        policy.max_downloads = slots(self.settings.http_connections);
+        policy.keep_going = self.settings.keep_going;
+        Scheduler::new(graph, policy).map_err(|error| match error {
+            xbuild_scheduler::Error::Cycle(cycle) => Error::Cycle(
+                cycle
+                    .steps()
+                    .iter()
+                    .map(|id| plan.steps[id.0 as usize].drv_path.to_string())
+                    .collect::<Vec<_>>()
+                    .join(" → "),
+            ),
+            other => Error::Internal(other.to_string()),
+        })
+    }
+
+    /// How long a build took the last time, for the scheduler.
+    fn expected_ms(&self, step: &Step) -> u32 {
+        let system = String::from_utf8_lossy(&step.drv.system);
+        let known = self
+            .store
+            .builds()
+            .and_then(|builds| builds.expected(&step.drv.name, &system))
+            .ok()
+            .flatten();
+        known.map_or(BUILD_ESTIMATE_MS, |known| {
+            u32::try_from(known.duration.as_millis()).unwrap_or(u32::MAX)
+        })
+    }
+}
+
+/// Waits for a step to start; `None` when there will be none.
+fn next_start(starts: &Mutex<mpsc::Receiver<StepId>>) -> Option<StepId> {
+    starts
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .recv()
+        .ok()
+}
+
+/// Runs a step. A fault of ours in it becomes its failure, since the run waits for an answer.
+fn run_caught(
+    context: &step::Context<'_>,
+    step: &Step,
+) -> std::result::Result<Duration, Box<StepFailure>> {
+    let run = AssertUnwindSafe(|| step::run(context, step));
+    panic::catch_unwind(run).unwrap_or_else(|_| {
+        Err(Box::new(StepFailure {
+            drv: step.drv_path.clone(),
+            reason: FailureReason::Internal(
+                "internal error: the step panicked; please report this".to_owned(),
+            ),
+            log: None,
+            tail: Vec::new(),
+            kept: None,
+        }))
+    })
+}
+
+/// The assumed duration of a build that was never measured.
+const BUILD_ESTIMATE_MS: u32 = 10_000;
+/// The assumed duration of a download.
+const DOWNLOAD_ESTIMATE_MS: u32 = 1_000;

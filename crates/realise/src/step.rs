@@ -1,0 +1,428 @@
+//! One step of a plan: lock, build, check, register.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use xbuild_derivation::Derivation;
+use xbuild_fetch::Fetcher;
+use xbuild_sandbox::{Bind, CancelToken, ExtraBind, Report, Sandbox, ScratchPool, Spec, Status};
+use xbuild_store::{PathLocks, Scratch, Store, remove_tree};
+use xbuild_store_model::StorePath;
+
+use crate::builtin;
+use crate::compare;
+use crate::environment::environment;
+use crate::error::{Error, FailureReason, StepFailure};
+use crate::event::{Event, Observer, StepKind};
+use crate::graphs::graphs;
+use crate::kept;
+use crate::log::Log;
+use crate::options::{Options, attribute};
+use crate::outputs::{self, Made};
+use crate::plan::{Step, output_paths, read_derivation};
+use crate::settings::Settings;
+
+/// What every step of a run uses.
+pub(crate) struct Context<'a> {
+    pub(crate) store: &'a Store,
+    pub(crate) sandbox: &'a Sandbox,
+    /// The directories that sandboxed builds use one after the other.
+    pub(crate) scratch: &'a ScratchPool,
+    pub(crate) fetcher: &'a Fetcher,
+    pub(crate) settings: &'a Settings,
+    pub(crate) observer: &'a dyn Observer,
+    /// Stops the running steps.
+    pub(crate) stop: &'a CancelToken,
+}
+
+/// How long to wait before a lock that another process holds is tried again.
+const LOCK_RETRY: Duration = Duration::from_millis(50);
+
+/// What a failed step leaves for its report.
+#[derive(Default)]
+struct Remains {
+    log: Option<PathBuf>,
+    tail: Vec<String>,
+    kept: Option<PathBuf>,
+    environment: Option<Vec<u8>>,
+}
+
+/// Runs one step. When it returns `Ok`, the outputs are valid (or, for a rebuild, equal).
+pub(crate) fn run(context: &Context<'_>, step: &Step) -> Result<Duration, Box<StepFailure>> {
+    let begun = Instant::now();
+    let mut remains = Remains::default();
+    match run_locked(context, step, &mut remains) {
+        Ok(()) => Ok(begun.elapsed()),
+        Err(reason) => Err(Box::new(StepFailure {
+            drv: step.drv_path.clone(),
+            reason,
+            log: remains.log,
+            tail: remains.tail,
+            kept: remains.kept,
+        })),
+    }
+}
+
+fn run_locked(
+    context: &Context<'_>,
+    step: &Step,
+    remains: &mut Remains,
+) -> Result<(), FailureReason> {
+    let unbuildable =
+        |error: xbuild_derivation::Error| FailureReason::Unsupported(error.to_string());
+    step.drv.require_buildable().map_err(unbuildable)?;
+    let options = Options::of(&step.drv)?;
+    let paths = output_paths(&step.drv_path, &step.drv, None)?;
+    let all: Vec<StorePath> = paths.values().cloned().collect();
+    context.store.add_temp_roots(&all).map_err(Error::from)?;
+    let _locks = lock(context, &step.drv_path, &all)?;
+    let valid: BTreeMap<&String, bool> = paths
+        .iter()
+        .map(|(name, path)| Ok((name, context.store.is_valid(path)?)))
+        .collect::<Result<_, Error>>()?;
+    let rebuild = step.kind == StepKind::Rebuild;
+    if !rebuild && valid.values().all(|valid| *valid) {
+        // Another process built it while this one waited for the lock.
+        return Ok(());
+    }
+    context.observer.event(Event::Started {
+        drv: &step.drv_path,
+        kind: step.kind,
+    });
+    let scratch = WorkDir::new(context, step)?;
+    let made = build(context, step, &options, &paths, scratch.path(), remains);
+    let ended = made.and_then(|(made, inputs)| {
+        if rebuild {
+            compare_outputs(context, made)
+        } else {
+            // An output that is valid already stays what it is; what else lies at a path was never registered.
+            let made: Vec<Made> = made
+                .into_iter()
+                .filter(|output| !valid[&output.name])
+                .collect();
+            for output in &made {
+                let leftover = context.store.physical(&output.path);
+                if fs::symlink_metadata(&leftover).is_ok() {
+                    remove_tree(&leftover).map_err(Error::from)?;
+                }
+            }
+            outputs::finish(
+                context.store,
+                &step.drv_path,
+                &step.drv,
+                &options,
+                &made,
+                &inputs,
+            )
+        }
+    });
+    if ended.is_ok() {
+        scratch.give_back();
+        return ended;
+    }
+    let build_dir = scratch.path().join("build");
+    if context.settings.keep_failed && build_dir.is_dir() {
+        let kept = kept::keep(
+            context.store.root(),
+            &step.drv.name,
+            &build_dir,
+            remains.environment.as_deref(),
+        );
+        match kept {
+            Ok(place) => {
+                // What differs is worth a look.
+                if matches!(ended, Err(FailureReason::NotDeterministic { .. })) {
+                    let outputs: Vec<&str> = all.iter().map(StorePath::base_name).collect();
+                    kept::keep_outputs(&scratch.path().join("store"), &outputs, &place);
+                }
+                remains.kept = Some(place);
+            }
+            Err(error) => context.observer.event(Event::Warning {
+                message: &error.to_string(),
+            }),
+        }
+    }
+    ended
+}
+
+/// Where a step works. Deleted with all it holds, unless it is given back for another step.
+enum WorkDir<'a> {
+    /// Of a sandboxed build: from the pool.
+    Pooled(&'a ScratchPool, PathBuf),
+    /// Of a builtin builder, which leaves what it likes.
+    Own(Scratch),
+}
+
+impl<'a> WorkDir<'a> {
+    fn new(context: &Context<'a>, step: &Step) -> Result<Self, FailureReason> {
+        if step.drv.builder.starts_with(builtin::PREFIX) {
+            return Ok(Self::Own(context.store.work_dir().map_err(Error::from)?));
+        }
+        Ok(Self::Pooled(context.scratch, context.scratch.take()))
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Self::Pooled(_, path) => path,
+            Self::Own(scratch) => scratch.path(),
+        }
+    }
+
+    /// To be called when the build ended well and its outputs were moved away.
+    fn give_back(mut self) {
+        if let Self::Pooled(pool, path) = &mut self {
+            // One that cannot be cleared goes with the run's directory; the outputs are registered in any case.
+            let _ = pool.give_back(std::mem::take(path));
+        }
+    }
+}
+
+impl Drop for WorkDir<'_> {
+    fn drop(&mut self) {
+        if let Self::Pooled(_, path) = self
+            && !path.as_os_str().is_empty()
+        {
+            // What cannot be deleted now goes with the run's directory or the next collection.
+            let _ = remove_tree(path);
+        }
+    }
+}
+
+fn lock(
+    context: &Context<'_>,
+    drv: &StorePath,
+    paths: &[StorePath],
+) -> Result<PathLocks, FailureReason> {
+    let mut told = false;
+    loop {
+        if let Some(locks) = context.store.try_lock(paths).map_err(Error::from)? {
+            return Ok(locks);
+        }
+        if !told {
+            context.observer.event(Event::Waiting { drv });
+            told = true;
+        }
+        if context.stop.is_cancelled() {
+            return Err(FailureReason::Cancelled);
+        }
+        std::thread::sleep(LOCK_RETRY);
+    }
+}
+
+/// Runs the builder. Returns the outputs in the scratch directory and the closure of the inputs.
+fn build(
+    context: &Context<'_>,
+    step: &Step,
+    options: &Options,
+    paths: &BTreeMap<String, StorePath>,
+    scratch: &Path,
+    remains: &mut Remains,
+) -> Result<(Vec<Made>, BTreeSet<StorePath>), FailureReason> {
+    let drv = &step.drv;
+    let inputs = input_closure(context.store, drv)?;
+    let made = |physical: &dyn Fn(&StorePath) -> PathBuf| {
+        paths
+            .iter()
+            .map(|(name, path)| Made {
+                name: name.clone(),
+                path: path.clone(),
+                physical: physical(path),
+            })
+            .collect::<Vec<_>>()
+    };
+    if drv.builder.starts_with(builtin::PREFIX) {
+        fs::create_dir_all(scratch).map_err(Error::io("create", scratch))?;
+        let made = made(&|path| scratch.join(path.base_name()));
+        let [output] = made.as_slice() else {
+            return Err(FailureReason::Unsupported(
+                "a builtin builder makes exactly one output".to_owned(),
+            ));
+        };
+        let builtin = builtin::Context {
+            store: context.store,
+            fetcher: context.fetcher,
+            observer: context.observer,
+            cancel: context.stop,
+            inputs: &inputs,
+        };
+        builtin::run(&builtin, &step.drv_path, drv, &output.physical)?;
+        return Ok((made, inputs));
+    }
+    check_system(context, drv)?;
+    let spec = spec(context, drv, options, paths, &inputs, scratch)?;
+    let log_path = context.store.log_path(&step.drv_path);
+    let mut log = Log::new(
+        log_path,
+        &step.drv_path,
+        context.observer,
+        context.settings.log_lines,
+    )?;
+    let report = context
+        .sandbox
+        .run(&spec, context.stop, &mut |bytes| log.write(bytes));
+    let (path, tail) = log.finish()?;
+    remains.log = path;
+    remains.tail = tail;
+    remains.environment = Some(kept::environment(&spec));
+    let report = report.map_err(Error::from)?;
+    ended_well(&report, context.settings)?;
+    remains.tail.clear();
+    let system = String::from_utf8_lossy(&drv.system);
+    // Only a guess for later runs: a failure to note it is no failure of the build.
+    let _ = context
+        .store
+        .builds()
+        .and_then(|builds| builds.record_build(&drv.name, &system, report.wall, report.max_rss));
+    Ok((
+        made(&|path| spec.physical(Path::new(&path.to_string()))),
+        inputs,
+    ))
+}
+
+fn ended_well(report: &Report, settings: &Settings) -> Result<(), FailureReason> {
+    match report.status {
+        Status::Exited(0) => Ok(()),
+        Status::Exited(code) => Err(FailureReason::Exit(code)),
+        Status::Signalled(signal) => Err(FailureReason::Signal(signal)),
+        Status::TimedOut => Err(FailureReason::TimedOut {
+            what: "timed out",
+            key: "timeout",
+            after: settings.timeout.unwrap_or_default(),
+        }),
+        Status::Silent => Err(FailureReason::TimedOut {
+            what: "printed nothing and was stopped",
+            key: "max-silent-time",
+            after: settings.max_silent_time.unwrap_or_default(),
+        }),
+        Status::LogLimit => Err(FailureReason::LogLimit(
+            settings.max_build_log_size.unwrap_or_default(),
+        )),
+        Status::Cancelled => Err(FailureReason::Cancelled),
+    }
+}
+
+/// Refuses what this machine cannot run.
+fn check_system(context: &Context<'_>, drv: &Derivation) -> Result<(), FailureReason> {
+    let system = String::from_utf8_lossy(&drv.system);
+    if system == context.settings.system
+        || (system == "i686-linux" && context.settings.system == "x86_64-linux")
+    {
+        return Ok(());
+    }
+    let hint = if system == "aarch64-linux" {
+        "\nhint: building natively under emulation is not supported yet; build the cross-compiled derivation instead"
+    } else {
+        ""
+    };
+    Err(FailureReason::Unsupported(format!(
+        "it is to be built on `{system}`, but this machine builds for `{}`{hint}",
+        context.settings.system
+    )))
+}
+
+/// The closure of everything that `drv` takes as input.
+fn input_closure(store: &Store, drv: &Derivation) -> Result<BTreeSet<StorePath>, FailureReason> {
+    let mut direct: BTreeSet<StorePath> = drv.input_srcs.clone();
+    for (input, outputs) in &drv.input_drvs {
+        let input_drv = read_derivation(store, input)?;
+        direct.extend(output_paths(input, &input_drv, Some(outputs))?.into_values());
+    }
+    let direct: Vec<StorePath> = direct.into_iter().collect();
+    Ok(store
+        .closure(&direct)
+        .map_err(Error::from)?
+        .into_iter()
+        .collect())
+}
+
+/// Describes the build to the sandbox, and writes the files that it finds in its directory.
+fn spec(
+    context: &Context<'_>,
+    drv: &Derivation,
+    options: &Options,
+    paths: &BTreeMap<String, StorePath>,
+    inputs: &BTreeSet<StorePath>,
+    scratch: &Path,
+) -> Result<Spec, FailureReason> {
+    let graphs = graphs(context.store, options, inputs)?;
+    let host_env = |name: &str| std::env::var(name).ok();
+    let made = environment(
+        drv,
+        options,
+        &graphs,
+        context.settings.build_cores(),
+        &host_env,
+    );
+    let os = OsString::from_vec;
+    let mut spec = Spec::new(PathBuf::from(os(drv.builder.clone())), scratch);
+    spec.args = made.args.into_iter().map(os).collect();
+    spec.env = made
+        .variables
+        .into_iter()
+        .map(|(name, value)| (os(name), os(value)))
+        .collect();
+    spec.inputs = inputs
+        .iter()
+        .map(|path| Bind {
+            source: context.store.physical(path),
+            target: PathBuf::from(path.to_string()),
+        })
+        .collect();
+    spec.outputs = paths
+        .values()
+        .map(|path| PathBuf::from(path.to_string()))
+        .collect();
+    spec.network = drv.fixed_output().is_some();
+    spec.linux32 = drv.system == b"i686-linux";
+    spec.timeout = context.settings.timeout;
+    spec.max_silent = context.settings.max_silent_time;
+    spec.max_log = context.settings.max_build_log_size;
+    for entry in &context.settings.sandbox_paths {
+        spec.extra_binds.push(
+            ExtraBind::parse(entry).map_err(|error| FailureReason::Internal(error.to_string()))?,
+        );
+    }
+    if let Some(root) = attribute(drv, "sandboxRoot") {
+        let path = StorePath::parse(&root).map_err(|error| {
+            FailureReason::Unsupported(format!(
+                "`sandboxRoot` is `{root}`, which is no store path: {error}"
+            ))
+        })?;
+        if !inputs.contains(&path) {
+            return Err(FailureReason::Unsupported(format!(
+                "`sandboxRoot` is {path}, which is not an input of the derivation"
+            )));
+        }
+        spec.fhs_root = Some(context.store.physical(&path));
+    }
+    let build_dir = spec.build_dir();
+    fs::create_dir_all(&build_dir).map_err(Error::io("create", &build_dir))?;
+    for (name, content) in made.files {
+        let file = build_dir.join(name);
+        fs::write(&file, content).map_err(Error::io("write", file))?;
+    }
+    Ok(spec)
+}
+
+/// For `--rebuild`: the new outputs against the registered ones.
+fn compare_outputs(context: &Context<'_>, made: Vec<Made>) -> Result<(), FailureReason> {
+    let mut differences = String::new();
+    for output in made {
+        outputs::canonical(context.store, &output)?;
+        let registered = context.store.physical(&output.path);
+        for line in compare::differences(&registered, &output.physical)? {
+            use std::fmt::Write as _;
+            let _ = writeln!(differences, "  {}: {line}", output.path);
+        }
+    }
+    if differences.is_empty() {
+        return Ok(());
+    }
+    Err(FailureReason::NotDeterministic {
+        differences: differences.trim_end().to_owned(),
+    })
+}
