@@ -1,0 +1,3 @@
+# The builder of mkDerivation: everything is in setup.sh, so that a person can source it too.
+source "$setup"
+genericBuild
