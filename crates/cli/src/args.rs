@@ -1,0 +1,280 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Evaluates Nix expressions, cross-builds for AArch64 in rootless sandboxes, and proves that the outputs are genuine.
+#[derive(Debug, Parser)]
+#[command(
+    name = "xbuild",
+    version,
+    disable_help_subcommand = true,
+    max_term_width = 100
+)]
+#[command(
+    after_help = "Exit codes: 0 success; 1 error; 2 wrong usage; 130 interrupted. When a build fails: 96, plus 4 \
+    for a failed builder or download, 1 for a timeout, 2 for a wrong hash, 8 for an output that differs when built \
+    again (--rebuild), 16 for an output that is not genuine AArch64: mostly 100."
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options that every command takes.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Common {
+    /// The directory that holds the store (DIR/nix/store, DIR/nix/var); default: xbuild/store in your data directory
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "XBUILD_STORE",
+        help_heading = "Global options"
+    )]
+    pub(crate) store: Option<PathBuf>,
+    /// Set a setting of nix.conf for this run
+    #[arg(long, global = true, num_args = 2, allow_hyphen_values = true, value_names = ["KEY", "VALUE"], action = clap::ArgAction::Append, help_heading = "Global options")]
+    pub(crate) option: Vec<String>,
+    /// Show all frames of an evaluation error
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub(crate) show_trace: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Build installables and print the store paths of their outputs
+    #[command(visible_alias = "build")]
+    Realise(Realise),
+    /// Evaluate an expression to store derivations and print their paths
+    Instantiate(Instantiate),
+    /// Evaluate an expression and print its value
+    Eval(Eval),
+    /// Look at store derivations
+    #[command(subcommand)]
+    Derivation(Derivation),
+    /// Print the log of a build
+    Log(Log),
+    /// Look after the store
+    #[command(subcommand)]
+    Store(StoreCommand),
+    /// Print what the store knows of paths
+    PathInfo(PathInfo),
+    /// Check that files are genuine AArch64 for a target
+    Check(Check),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Realise {
+    /// DIR#attr.path (from DIR/default.nix), a store path, or a .drv; with ^output,… for some outputs, ^* for all
+    #[arg(value_name = "INSTALLABLE", required_unless_present = "source.file")]
+    pub(crate) installables: Vec<String>,
+    #[command(flatten)]
+    pub(crate) source: Source,
+    /// How many builds run at once (max-jobs)
+    #[arg(short = 'j', long = "max-jobs", value_name = "N")]
+    pub(crate) jobs: Option<String>,
+    /// How many processors one build uses (NIX_BUILD_CORES); 0 means all
+    #[arg(long, value_name = "N")]
+    pub(crate) cores: Option<usize>,
+    /// After a failure, build everything that does not depend on it
+    #[arg(short = 'k', long)]
+    pub(crate) keep_going: bool,
+    /// Keep the directory of a failed build
+    #[arg(short = 'K', long)]
+    pub(crate) keep_failed: bool,
+    /// Print build logs as they come
+    #[arg(short = 'L', long)]
+    pub(crate) print_build_logs: bool,
+    /// Build again what was asked for, and fail if anything differs
+    #[arg(long)]
+    pub(crate) rebuild: bool,
+    /// Say what would be built, and build nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// The name of the link to the result, which also keeps it from being collected
+    #[arg(short = 'o', long, value_name = "NAME", default_value = "result")]
+    pub(crate) out_link: PathBuf,
+    /// Make no link
+    #[arg(long, conflicts_with = "out_link")]
+    pub(crate) no_out_link: bool,
+    /// Print derivations and outputs as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Where an expression comes from and what it is given.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Source {
+    /// A file with an expression, instead of DIR/default.nix
+    #[arg(short = 'f', long = "file", value_name = "FILE", id = "source.file")]
+    pub(crate) file: Option<PathBuf>,
+    /// The attribute to take from it; may be given several times
+    #[arg(short = 'A', long = "attr", value_name = "ATTR", action = clap::ArgAction::Append)]
+    pub(crate) attributes: Vec<String>,
+    #[command(flatten)]
+    pub(crate) inputs: Inputs,
+}
+
+/// Arguments and search path of an expression.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Inputs {
+    /// Pass the expression E as the argument N of a top-level function
+    #[arg(long, num_args = 2, allow_hyphen_values = true, value_names = ["N", "E"], action = clap::ArgAction::Append)]
+    pub(crate) arg: Vec<String>,
+    /// Pass the string S as the argument N of a top-level function
+    #[arg(long, num_args = 2, allow_hyphen_values = true, value_names = ["N", "S"], action = clap::ArgAction::Append)]
+    pub(crate) argstr: Vec<String>,
+    /// Add PATH or NAME=PATH to the places where <…> is looked up
+    #[arg(short = 'I', value_name = "PATH", action = clap::ArgAction::Append)]
+    pub(crate) include: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Instantiate {
+    /// Files; default.nix if none is given
+    #[arg(value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// An expression instead of a file
+    #[arg(
+        short = 'E',
+        long,
+        value_name = "E",
+        allow_hyphen_values = true,
+        conflicts_with = "files"
+    )]
+    pub(crate) expr: Option<String>,
+    /// The attribute to take; may be given several times
+    #[arg(short = 'A', long = "attr", value_name = "ATTR", action = clap::ArgAction::Append)]
+    pub(crate) attributes: Vec<String>,
+    #[command(flatten)]
+    pub(crate) inputs: Inputs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Eval {
+    /// A file; `-` reads standard input
+    #[arg(value_name = "FILE", required_unless_present = "expr")]
+    pub(crate) file: Option<PathBuf>,
+    /// An expression instead of a file
+    #[arg(
+        short = 'E',
+        long,
+        value_name = "E",
+        allow_hyphen_values = true,
+        conflicts_with = "file"
+    )]
+    pub(crate) expr: Option<String>,
+    /// The attribute to take; may be given several times
+    #[arg(short = 'A', long = "attr", value_name = "ATTR", action = clap::ArgAction::Append)]
+    pub(crate) attributes: Vec<String>,
+    /// Evaluate everything inside of lists and sets, too
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// Print as JSON
+    #[arg(long, conflicts_with_all = ["raw", "parse"])]
+    pub(crate) json: bool,
+    /// Print a string without quotes and line end
+    #[arg(long, conflicts_with = "parse")]
+    pub(crate) raw: bool,
+    /// Only parse, and print the normalised expression
+    #[arg(long)]
+    pub(crate) parse: bool,
+    #[command(flatten)]
+    pub(crate) inputs: Inputs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Derivation {
+    /// Print store derivations as JSON
+    Show {
+        /// .drv paths, or what else `realise` takes
+        #[arg(value_name = "DRV", required = true)]
+        installables: Vec<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Log {
+    /// A .drv, an output, or what else `realise` takes
+    #[arg(value_name = "PATH")]
+    pub(crate) path: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StoreCommand {
+    /// Delete what no root needs
+    Gc {
+        /// Print what would be deleted, and delete nothing
+        #[arg(long)]
+        dry_run: bool,
+        /// Stop after that many bytes (K, M, G are understood)
+        #[arg(long, value_name = "BYTES")]
+        max: Option<String>,
+        /// Print the roots, and delete nothing
+        #[arg(long, conflicts_with_all = ["dry_run", "max"])]
+        print_roots: bool,
+    },
+    /// Check the database against the disk
+    Verify {
+        /// Also read every file and compare its hash
+        #[arg(long)]
+        check_contents: bool,
+    },
+    /// Add files or directories, and print their store paths
+    Add {
+        /// What to add
+        #[arg(value_name = "PATH", required = true)]
+        paths: Vec<PathBuf>,
+        /// The name in the store path; the file's own name if not given
+        #[arg(long)]
+        name: Option<String>,
+        /// `nar` for any tree, `flat` for one file by its plain hash
+        #[arg(long, default_value = "nar", value_parser = ["nar", "flat"])]
+        mode: String,
+        /// sha256, sha512, sha1, md5 or blake3
+        #[arg(long, default_value = "sha256", value_name = "ALGO")]
+        hash_algo: String,
+    },
+    /// Delete store paths, if nothing needs them
+    Delete {
+        /// Store paths
+        #[arg(value_name = "PATH", required = true)]
+        paths: Vec<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PathInfo {
+    /// Store paths, or what else `realise` takes
+    #[arg(value_name = "PATH", required = true)]
+    pub(crate) paths: Vec<String>,
+    /// The whole closure
+    #[arg(short, long)]
+    pub(crate) recursive: bool,
+    /// Print as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Print NAR sizes
+    #[arg(short, long)]
+    pub(crate) size: bool,
+    /// Print the size of each closure
+    #[arg(short = 'S', long)]
+    pub(crate) closure_size: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// Store paths or links to them
+    #[arg(value_name = "PATH", required = true)]
+    pub(crate) paths: Vec<String>,
+    /// The target to check for; without it, what the derivation says, else any AArch64
+    #[arg(long, value_name = "NAME")]
+    pub(crate) target: Option<String>,
+    /// Print the report as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}

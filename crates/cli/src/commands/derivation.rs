@@ -1,0 +1,45 @@
+//! `xbuild derivation show`
+
+use std::sync::Arc;
+
+use xbuild_realise::Wanted;
+use xbuild_realise::plan::read_derivation;
+
+use crate::args::{Common, Derivation, Inputs, Source};
+use crate::failure::Failure;
+use crate::installable;
+use crate::output;
+use crate::session::Session;
+
+/// The version of the JSON form that stock Nix 2.34 prints.
+const JSON_VERSION: u32 = 4;
+
+pub(crate) fn run(common: &Common, args: &Derivation) -> Result<(), Failure> {
+    let Derivation::Show { installables } = args;
+    let session = Arc::new(Session::open(common, &[], false)?);
+    let source = Source {
+        file: None,
+        attributes: Vec::new(),
+        inputs: Inputs::default(),
+    };
+    let mut shown = serde_json::Map::new();
+    for wanted in installable::resolve(&session, installables, &source)? {
+        let path = match wanted {
+            Wanted::Outputs(drv, _) => drv,
+            Wanted::Path(path) => {
+                let info = session.store.query_path_info(&path)?;
+                info.and_then(|info| info.deriver).ok_or_else(|| {
+                    Failure::text(format!(
+                        "{path} is not a derivation, and the store does not know what made it"
+                    ))
+                })?
+            }
+        };
+        let derivation = read_derivation(&session.store, &path)?;
+        let json = derivation
+            .to_json()
+            .map_err(|error| Failure::text(format!("{path}: {error}")))?;
+        shown.insert(path.base_name().to_owned(), json);
+    }
+    output::line(serde_json::json!({ "derivations": shown, "version": JSON_VERSION }).to_string())
+}

@@ -1,0 +1,52 @@
+//! `xbuild log`
+
+use std::fs;
+use std::sync::Arc;
+
+use xbuild_realise::Wanted;
+
+use crate::args::{Common, Inputs, Log, Source};
+use crate::failure::Failure;
+use crate::installable;
+use crate::output;
+use crate::session::Session;
+
+pub(crate) fn run(common: &Common, args: &Log) -> Result<(), Failure> {
+    let session = Arc::new(Session::open(common, &[], false)?);
+    let source = Source {
+        file: None,
+        attributes: Vec::new(),
+        inputs: Inputs::default(),
+    };
+    let mut derivations = Vec::new();
+    for wanted in installable::resolve(&session, std::slice::from_ref(&args.path), &source)? {
+        match wanted {
+            Wanted::Outputs(drv, _) => derivations.push(drv),
+            Wanted::Path(path) => {
+                derivations.extend(
+                    session
+                        .store
+                        .query_path_info(&path)?
+                        .and_then(|info| info.deriver),
+                );
+                derivations.extend(session.store.derivers(&path)?);
+            }
+        }
+    }
+    for drv in &derivations {
+        match fs::read(session.store.log_path(drv)) {
+            Ok(log) => return output::bytes(&log),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => {
+                return Err(Failure::text(format!(
+                    "cannot read the log of {drv}: {error}"
+                )));
+            }
+        }
+    }
+    Err(Failure::text(format!(
+        "there is no log of `{}`: it was not built in this store ({}), or it printed nothing",
+        args.path,
+        session.store.root().display()
+    )))
+}

@@ -1,0 +1,10 @@
+//! The commands, one a file.
+
+pub(crate) mod check;
+pub(crate) mod derivation;
+pub(crate) mod eval;
+pub(crate) mod instantiate;
+pub(crate) mod log;
+pub(crate) mod path_info;
+pub(crate) mod realise;
+pub(crate) mod store;

@@ -1,0 +1,200 @@
+//! `xbuild realise`
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use xbuild_realise::plan::{output_paths, read_derivation};
+use xbuild_realise::{Error, Mode, Plan, Realised, StepKind, Wanted};
+
+use crate::args::{Common, Realise};
+use crate::failure::Failure;
+use crate::installable;
+use crate::output;
+use crate::progress::Printer;
+use crate::session::Session;
+
+pub(crate) fn run(common: &Common, args: &Realise) -> Result<(), Failure> {
+    let mut overrides = Vec::new();
+    if let Some(jobs) = &args.jobs {
+        overrides.push(("max-jobs", jobs.clone()));
+    }
+    if let Some(cores) = args.cores {
+        overrides.push(("cores", cores.to_string()));
+    }
+    for (key, given) in [
+        ("keep-going", args.keep_going),
+        ("keep-failed", args.keep_failed),
+    ] {
+        if given {
+            overrides.push((key, "true".to_owned()));
+        }
+    }
+    let session = Arc::new(Session::open(common, &overrides, !args.dry_run)?);
+    let wanted = installable::resolve(&session, &args.installables, &args.source)?;
+    if wanted.is_empty() {
+        return Err(Failure::text(
+            "the expression evaluates to no derivation: there is nothing to build",
+        ));
+    }
+    let wanted = if args.rebuild {
+        wanted
+            .into_iter()
+            .map(|wanted| rebuildable(&session, wanted))
+            .collect::<Result<_, Failure>>()?
+    } else {
+        wanted
+    };
+    if args.dry_run {
+        return dry_run(&xbuild_realise::plan::plan(&session.store, &wanted)?);
+    }
+    if !args.no_out_link {
+        check_links(&wanted, &args.out_link)?;
+    }
+    let mode = if args.rebuild {
+        Mode::Rebuild
+    } else {
+        Mode::Build
+    };
+    let printer = Printer::new(args.print_build_logs);
+    let realised = session.with_realiser(&printer, |realiser| realiser.realise(&wanted, mode));
+    printer.finish();
+    // Failed steps were reported when they failed; what is left to say is the summary.
+    let realised = realised?;
+    if !args.no_out_link {
+        make_links(&session, &realised, &args.out_link)?;
+    }
+    print(&realised, args.json)
+}
+
+/// What makes a store path: `--rebuild` has nothing to do for a path by itself.
+fn rebuildable(session: &Session, wanted: Wanted) -> Result<Wanted, Failure> {
+    let Wanted::Path(path) = wanted else {
+        return Ok(wanted);
+    };
+    let deriver = session
+        .store
+        .query_path_info(&path)?
+        .and_then(|info| info.deriver);
+    if let Some(drv) = deriver
+        && session.store.is_valid(&drv)?
+    {
+        let derivation = read_derivation(&session.store, &drv)?;
+        let name = output_paths(&drv, &derivation, None)?
+            .into_iter()
+            .find_map(|(name, output)| (output == path).then_some(name));
+        if let Some(name) = name {
+            return Ok(Wanted::Outputs(drv, Some(BTreeSet::from([name]))));
+        }
+    }
+    Err(Failure::text(format!(
+        "{path} cannot be built again: the store does not have the derivation that made it\n\
+         hint: name the expression (DIR#attr) or the .drv"
+    )))
+}
+
+fn dry_run(plan: &Plan) -> Result<(), Failure> {
+    let list = |kind: StepKind, what: &str| {
+        let steps: Vec<_> = plan.steps.iter().filter(|step| step.kind == kind).collect();
+        match steps.len() {
+            0 => return,
+            1 => output::note(format!("this derivation will be {what}:")),
+            n => output::note(format!("these {n} derivations will be {what}:")),
+        }
+        for step in steps.iter().rev() {
+            output::note(format!("  {}", step.drv_path));
+        }
+    };
+    list(StepKind::Build, "built");
+    list(StepKind::Fetch, "fetched");
+    Ok(())
+}
+
+/// The name of a link: `result`, `result-dev` for another output, `result-2` for the second installable, as stock Nix names them.
+fn link_name(link: &Path, index: usize, output: &str) -> PathBuf {
+    let base = if index == 0 {
+        link.as_os_str().to_owned()
+    } else {
+        suffixed(link, &(index + 1).to_string())
+    };
+    PathBuf::from(if output == "out" {
+        base
+    } else {
+        suffixed(Path::new(&base), output)
+    })
+}
+
+fn make_links(session: &Session, realised: &[Realised], link: &Path) -> Result<(), Failure> {
+    for (index, one) in realised.iter().enumerate() {
+        for (output, path) in &one.outputs {
+            let link = link_name(link, index, output);
+            session
+                .store
+                .make_out_link(&link, path)
+                .map_err(Error::from)?;
+        }
+    }
+    Ok(())
+}
+
+/// Refuses links that cannot be made because something of the user's has their name: now, and not after hours of building.
+fn check_links(wanted: &[Wanted], link: &Path) -> Result<(), Failure> {
+    for (index, one) in wanted.iter().enumerate() {
+        let outputs = match one {
+            Wanted::Outputs(_, Some(outputs)) => outputs.iter().map(String::as_str).collect(),
+            _ => vec!["out"],
+        };
+        for output in outputs {
+            let link = link_name(link, index, output);
+            if std::fs::symlink_metadata(&link).is_ok_and(|found| !found.is_symlink()) {
+                return Err(xbuild_store::Error::NotAnOutLink(link).into());
+            }
+        }
+    }
+    Ok(())
+}
+
+fn suffixed(link: &Path, suffix: &str) -> std::ffi::OsString {
+    let mut name = link.as_os_str().to_owned();
+    name.push("-");
+    name.push(suffix);
+    name
+}
+
+fn print(realised: &[Realised], json: bool) -> Result<(), Failure> {
+    if json {
+        let list: Vec<serde_json::Value> = realised
+            .iter()
+            .map(|one| {
+                let outputs: serde_json::Map<_, _> =
+                    one.outputs.iter().map(|(name, path)| (name.clone(), path.to_string().into())).collect();
+                serde_json::json!({ "drvPath": one.drv.as_ref().map(ToString::to_string), "outputs": outputs })
+            })
+            .collect();
+        return output::line(serde_json::Value::Array(list).to_string());
+    }
+    for one in realised {
+        for path in one.outputs.values() {
+            output::line(path.to_string())?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_are_named_as_in_nix() {
+        let name = |index, output| {
+            link_name(Path::new("a/result"), index, output)
+                .display()
+                .to_string()
+        };
+        assert_eq!(name(0, "out"), "a/result");
+        assert_eq!(name(0, "dev"), "a/result-dev");
+        assert_eq!(name(1, "out"), "a/result-2");
+        assert_eq!(name(1, "dev"), "a/result-2-dev");
+    }
+}

@@ -1,0 +1,35 @@
+//! How a command fails: the message and the exit code.
+
+use xbuild_realise::Error;
+
+/// A message for the user, and the exit code.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) message: String,
+    pub(crate) code: u8,
+}
+
+impl Failure {
+    /// An ordinary error: exit code 1.
+    pub(crate) fn text(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            code: 1,
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self {
+            code: error.exit_code(),
+            message: error.to_string(),
+        }
+    }
+}
+
+impl From<xbuild_store::Error> for Failure {
+    fn from(error: xbuild_store::Error) -> Self {
+        Error::from(error).into()
+    }
+}

@@ -1,0 +1,47 @@
+//! The `xbuild` command: arguments, output, wiring. What the words mean is in the other crates.
+//!
+//! Store paths and values go to stdout, everything else to stderr. See `docs/commands.md`.
+
+mod args;
+mod commands;
+mod failure;
+mod installable;
+mod output;
+mod progress;
+mod session;
+mod signals;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::args::{Cli, Command};
+
+fn main() -> ExitCode {
+    let Cli { common, command } = Cli::parse();
+    let result = match &command {
+        Command::Realise(args) => commands::realise::run(&common, args),
+        Command::Instantiate(args) => commands::instantiate::run(&common, args),
+        Command::Eval(args) => commands::eval::run(&common, args),
+        Command::Derivation(args) => commands::derivation::run(&common, args),
+        Command::Log(args) => commands::log::run(&common, args),
+        Command::Store(args) => commands::store::run(&common, args),
+        Command::PathInfo(args) => commands::path_info::run(&common, args),
+        Command::Check(args) => commands::check::run(&common, args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if !failure.message.is_empty() {
+                // An evaluation's error begins with its trace, in lines of its own.
+                let space = if failure.message.starts_with('\n') {
+                    ""
+                } else {
+                    " "
+                };
+                output::note(format!("error:{space}{}", failure.message));
+            }
+            ExitCode::from(failure.code)
+        }
+    }
+}

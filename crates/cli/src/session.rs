@@ -1,0 +1,207 @@
+//! What commands share: settings, store, downloads, the sandbox, the wish to stop.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use xbuild_eval::settings::SearchPathEntry;
+use xbuild_fetch::{FetchOptions, Fetcher, Mirrors};
+use xbuild_realise::{Error, Mode, Observer, Realiser, Settings, StoreHost, Wanted};
+use xbuild_sandbox::{CancelToken, Sandbox};
+use xbuild_store::{Cancelled, Notify, Store, StoreOptions};
+
+use crate::args::{Common, Inputs};
+use crate::failure::Failure;
+use crate::output;
+use crate::progress::Printer;
+use crate::signals;
+
+/// The state of one run of the program.
+pub(crate) struct Session {
+    pub(crate) settings: Settings,
+    pub(crate) store: Arc<Store>,
+    pub(crate) fetcher: Arc<Fetcher>,
+    pub(crate) cancel: CancelToken,
+    sandbox: OnceLock<Sandbox>,
+    /// Realisations that go on: a signal lets them end in order.
+    runs: Arc<AtomicUsize>,
+}
+
+impl Session {
+    /// Reads the settings (`overrides` are those that a command has options for), and opens the store.
+    ///
+    /// A command that surely builds asks for the sandbox at once (`builds`): its spawner is best forked while the
+    /// program is small and has one thread.
+    pub(crate) fn open(
+        common: &Common,
+        overrides: &[(&str, String)],
+        builds: bool,
+    ) -> Result<Self, Failure> {
+        Self::open_with(common, overrides, builds, false)
+    }
+
+    /// For a command that deletes from the store, which must work on a full disk as well.
+    pub(crate) fn open_to_delete(common: &Common) -> Result<Self, Failure> {
+        Self::open_with(common, &[], false, true)
+    }
+
+    fn open_with(
+        common: &Common,
+        overrides: &[(&str, String)],
+        builds: bool,
+        use_reserve: bool,
+    ) -> Result<Self, Failure> {
+        let settings = Self::settings(common, overrides)?;
+        let sandbox = OnceLock::new();
+        if builds {
+            let _ = sandbox.set(Sandbox::start().map_err(Error::from)?);
+        }
+        let cancel = CancelToken::new()
+            .map_err(|error| Failure::text(format!("cannot make an event descriptor: {error}")))?;
+        let runs = Arc::new(AtomicUsize::new(0));
+        signals::watch(&cancel, &runs)
+            .map_err(|error| Failure::text(format!("cannot watch for signals: {error}")))?;
+        let options = |read_only| {
+            let asked = cancel.clone();
+            StoreOptions {
+                notify: Some(Notify(Arc::new(|line| output::note(line)))),
+                cancelled: Some(Cancelled(Arc::new(move || asked.is_cancelled()))),
+                read_only,
+                use_reserve,
+                ..StoreOptions::default()
+            }
+        };
+        let root = store_root(common)?;
+        let store = match Store::open(&root, options(false)) {
+            // What only looks can do so in a store of somebody else's, or on a medium that cannot be written.
+            Err(error) if !builds => Store::open(&root, options(true)).map_err(|_| error),
+            opened => opened,
+        }
+        .map_err(Error::from)?;
+        let mirrors = Mirrors::from_settings(settings.debian_mirror.as_deref())
+            .map_err(|error| Failure::text(error.to_string()))?;
+        let fetcher = Fetcher::new(FetchOptions {
+            mirrors,
+            connect_timeout: settings.connect_timeout,
+            stall_timeout: settings.stalled_download_timeout,
+            attempts: settings.download_attempts,
+            ..FetchOptions::default()
+        });
+        Ok(Self {
+            settings,
+            store: Arc::new(store),
+            fetcher: Arc::new(fetcher),
+            cancel,
+            sandbox,
+            runs,
+        })
+    }
+
+    /// The settings of this run, the command line's last.
+    pub(crate) fn settings(
+        common: &Common,
+        overrides: &[(&str, String)],
+    ) -> Result<Settings, Failure> {
+        let mut settings = Settings::load(&|name| std::env::var(name).ok())
+            .map_err(|error| Failure::text(error.to_string()))?;
+        let options = common.option.chunks(2).filter_map(|pair| match pair {
+            [key, value] => Some((key.as_str(), value.as_str())),
+            _ => None,
+        });
+        let trace = common.show_trace.then_some(("show-trace", "true"));
+        for (key, value) in overrides
+            .iter()
+            .map(|(key, value)| (*key, value.as_str()))
+            .chain(options)
+            .chain(trace)
+        {
+            settings
+                .set(key, value)
+                .map_err(|error| Failure::text(error.to_string()))?;
+        }
+        Ok(settings)
+    }
+
+    /// The sandbox, started when first needed.
+    fn sandbox(&self) -> Result<&Sandbox, Error> {
+        if let Some(sandbox) = self.sandbox.get() {
+            return Ok(sandbox);
+        }
+        let started = Sandbox::start()?;
+        Ok(self.sandbox.get_or_init(|| started))
+    }
+
+    /// Calls `work` with a realiser that reports to `observer`.
+    pub(crate) fn with_realiser<T>(
+        &self,
+        observer: &dyn Observer,
+        work: impl FnOnce(&Realiser<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let sandbox = self.sandbox()?;
+        self.runs.fetch_add(1, Ordering::SeqCst);
+        let result = work(&Realiser::new(
+            &self.store,
+            sandbox,
+            &self.fetcher,
+            &self.settings,
+            observer,
+            &self.cancel,
+        ));
+        self.runs.fetch_sub(1, Ordering::SeqCst);
+        result
+    }
+
+    /// Realises `wanted` in the middle of an evaluation.
+    fn realise_for_evaluation(&self, wanted: &[Wanted]) -> Result<(), Error> {
+        let printer = Printer::new(false);
+        let result = self.with_realiser(&printer, |realiser| realiser.realise(wanted, Mode::Build));
+        printer.finish();
+        result.map(|_| ())
+    }
+
+    /// The evaluator's view of the world.
+    pub(crate) fn host(self: &Arc<Self>) -> StoreHost {
+        let session = Arc::clone(self);
+        let build = Box::new(move |wanted: &[Wanted]| session.realise_for_evaluation(wanted));
+        StoreHost::new(
+            Arc::clone(&self.store),
+            Arc::clone(&self.fetcher),
+            self.cancel.clone(),
+            build,
+        )
+    }
+
+    /// The settings of an evaluation.
+    pub(crate) fn eval_settings(&self, inputs: &Inputs) -> xbuild_eval::Settings {
+        let from_env = std::env::var("NIX_PATH").unwrap_or_default();
+        xbuild_eval::Settings {
+            search_path: inputs
+                .include
+                .iter()
+                .map(String::as_str)
+                .chain(from_env.split(':').filter(|entry| !entry.is_empty()))
+                .map(SearchPathEntry::parse)
+                .collect(),
+            system: self.settings.system.clone(),
+            max_call_depth: u32::try_from(self.settings.max_call_depth).unwrap_or(u32::MAX),
+            features: self.settings.experimental_features.clone(),
+            ..xbuild_eval::Settings::default()
+        }
+    }
+}
+
+/// `--store`, else `xbuild/store` in the user's data directory (XDG Base Directory Specification).
+fn store_root(common: &Common) -> Result<PathBuf, Failure> {
+    if let Some(root) = &common.store {
+        return Ok(root.clone());
+    }
+    let absolute = |name: &str| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    absolute("XDG_DATA_HOME")
+        .or_else(|| absolute("HOME").map(|home| home.join(Path::new(".local/share"))))
+        .map(|data| data.join("xbuild/store"))
+        .ok_or_else(|| Failure::text("where is the store? neither HOME nor XDG_DATA_HOME is set; name a directory with --store DIR"))
+}

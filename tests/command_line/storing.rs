@@ -1,0 +1,179 @@
+//! `xbuild store`, `xbuild path-info`, and stores in odd places.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use crate::for_each_user;
+use crate::support::name_of;
+use crate::support::oracle::nix;
+
+for_each_user! {
+    fn adding_and_deleting(world) {
+        world.write("tree/file", "content\n");
+        world.write("tree/sub/other", "more\n");
+        let tree = world.xbuild(&["store", "add", "tree"]).succeeds();
+        let flat = world.xbuild(&["store", "add", "--mode", "flat", "--name", "renamed", "tree/file"]).succeeds();
+        assert_eq!([name_of(tree.line()), name_of(flat.line())], ["tree", "renamed"]);
+        assert_eq!(world.read(&format!("{}/sub/other", tree.line())), "more\n");
+        let stock = world.root().join("stock");
+        let path = world.path("tree");
+        assert_eq!(nix("nix-store", &stock, &["--add", path.to_str().unwrap()]).succeeds().stdout, tree.stdout);
+        let ours = world.xbuild(&["path-info", "--json", tree.line()]).succeeds().json();
+        let theirs = nix("nix", &stock, &["path-info", "--json", "--json-format", "1", tree.line()]).succeeds().json();
+        for key in ["narHash", "narSize", "ca", "references"] {
+            assert_eq!(ours[tree.line()][key], theirs[tree.line()][key], "{key}");
+        }
+        let sizes = world.xbuild(&["path-info", "-s", "-S", tree.line()]).succeeds();
+        let size = ours[tree.line()]["narSize"].to_string();
+        assert_eq!(sizes.line().split_whitespace().collect::<Vec<_>>(), [tree.line(), &size, &size]);
+
+        world.xbuild(&["store", "delete", tree.line()]).succeeds();
+        assert!(!world.is_valid(tree.line()) && !world.physical(tree.line()).exists());
+        world.xbuild(&["store", "add", "nowhere"]).fails(1).says(&["nowhere"]);
+        world.xbuild(&["store", "delete", "tree"]).fails(1).says(&["not a store path"]);
+    }
+
+    fn what_is_used_is_not_deleted(world) {
+        world.write(
+            "default.nix",
+            r#"let run = import ./run.nix; dep = run "dep" "echo >$out" { }; in { top = run "top" "echo ${dep} >$out" { }; loose = run "loose" "echo >$out" { }; inherit dep; }"#,
+        );
+        let top = world.xbuild(&["realise", ".#top"]).succeeds();
+        let loose = world.xbuild(&["realise", "--no-out-link", ".#loose"]).succeeds();
+        let dep = world.xbuild(&["realise", "--no-out-link", ".#dep"]).succeeds();
+        world.xbuild(&["store", "delete", dep.line()]).fails(1).says(&[dep.line()]);
+        assert!(world.is_valid(dep.line()));
+        let collected = world.xbuild(&["store", "gc"]).succeeds();
+        assert!(collected.lines().contains(&loose.line()), "{}", collected.report());
+        assert!(world.is_valid(top.line()) && world.is_valid(dep.line()) && !world.is_valid(loose.line()));
+        fs::remove_file(world.path("result")).unwrap();
+        world.xbuild(&["store", "gc"]).succeeds();
+        assert_eq!(world.valid_paths(), Vec::<String>::new());
+    }
+
+    /// Nix reads no more than 64 levels of directories, so no store path has more.
+    fn deep_trees(world) {
+        world.write(
+            "default.nix",
+            r#"{ levels }: import ./run.nix "deep-${levels}" "mkdir $out; cd $out; for i in $(seq ${levels}); do mkdir d; cd d; done" { }"#,
+        );
+        let stock = world.root().join("stock");
+        for (levels, fits) in [(63, true), (64, false), (200, false)] {
+            let directory = world.mkdir(&format!("deep-{levels}{}", "/d".repeat(levels)));
+            let name = format!("deep-{levels}");
+            let ours = world.xbuild(&["store", "add", &name]);
+            let theirs = nix("nix-store", &stock, &["--add", world.path(&name).to_str().unwrap()]);
+            assert_eq!((ours.code == 0, theirs.code == 0), (fits, fits), "{levels} {}", directory.display());
+            assert_eq!(ours.stdout, theirs.stdout);
+            let built = world.xbuild(&["realise", "--no-out-link", ".", "--argstr", "levels", &levels.to_string()]);
+            if fits {
+                built.succeeds();
+            } else {
+                built.fails(100).says(&["nested too deeply", "64 levels"]);
+                ours.fails(1).says(&["nested too deeply", "64 levels"]);
+            }
+        }
+        nix("nix-store", world.store(), &["--verify", "--check-contents"]).succeeds().does_not_say(&["error"]);
+    }
+
+    /// What was changed behind the store's back is found.
+    fn verifying(world) {
+        world.write("default.nix", r#"import ./run.nix "made" "mkdir $out; echo content >$out/file" { }"#);
+        let built = world.xbuild(&["realise", "."]).succeeds();
+        world.xbuild(&["store", "verify", "--check-contents"]).succeeds().says(&["all sound"]);
+        let file = world.physical(built.line()).join("file");
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+        fs::write(&file, "Content\n").unwrap();
+        world.xbuild(&["store", "verify", "--check-contents"]).fails(1).says(&[built.line()]);
+    }
+
+    fn a_store_in_a_path_with_blanks(world) {
+        let world = world.with_store(&world.mkdir("a store, with  blanks & 'quotes'").join("ö"));
+        world.write("default.nix", r#"let run = import ./run.nix; in run "top" "cat ${run "dep" "echo content >$out" { }} >$out" { }"#);
+        let built = world.xbuild(&["realise", "-o", "a result", "."]).succeeds();
+        assert_eq!(world.read(built.line()), "content\n");
+        assert_eq!(world.xbuild(&["path-info", "a result"]).succeeds().line(), built.line());
+        world.xbuild(&["realise", "--rebuild", "--no-out-link", "a result", "."]).succeeds();
+        world.xbuild(&["store", "verify", "--check-contents"]).succeeds();
+        world.xbuild(&["store", "gc"]).succeeds();
+        assert!(world.is_valid(built.line()));
+    }
+
+    /// A full disk stops a build or an addition with a reason, harms nothing, and does not hinder the collector. The disk is
+    /// one in memory that only this test sees.
+    fn a_full_disk(world) {
+        world.write(
+            "default.nix",
+            r#"{ script ? "echo small >$out", name ? "small" }: import ./run.nix name script { }"#,
+        );
+        std::fs::write(world.write("big", ""), vec![0; 20 << 20]).unwrap();
+        let ran = world.shell(r#"mkdir disk
+exec unshare --map-root-user --mount sh -uc '
+mount -t tmpfs -o size=24M none disk
+export XBUILD_STORE=$PWD/disk/store
+exec 2>&1
+step() { echo "== $1"; shift; "$@"; echo "code $?"; }
+step small $xbuild realise -o small .
+step too-big $xbuild realise --argstr name big --argstr script "dd if=/dev/zero of=\$out bs=1M count=20" .
+step add $xbuild store add big
+step verify $xbuild store verify --check-contents
+cat /dev/zero >disk/filler 2>/dev/null
+step full $xbuild realise --argstr name other .
+step gc $xbuild store gc
+rm disk/filler
+step verify-again $xbuild store verify --check-contents
+step again $xbuild realise -o small .
+'"#).succeeds();
+        let steps: std::collections::BTreeMap<&str, &str> =
+            ran.stdout.split("== ").filter_map(|step| step.split_once('\n')).collect();
+        let expect = |step: &str, code: i32, texts: &[&str]| {
+            let said = steps.get(step).unwrap_or_else(|| panic!("no step {step}\n{}", ran.report()));
+            assert!(said.ends_with(&format!("code {code}\n")), "{step}\n{}", ran.report());
+            for text in texts {
+                assert!(said.contains(text), "{step} does not say `{text}`\n{}", ran.report());
+            }
+            assert!(!said.contains("panicked"), "{}", ran.report());
+        };
+        expect("small", 0, &["-small\n"]);
+        expect("too-big", 100, &["No space left on device"]);
+        expect("add", 1, &["No space left on device", "free some space", "xbuild store gc"]);
+        expect("verify", 0, &["all sound"]);
+        expect("full", 1, &["disk"]);
+        expect("gc", 0, &["deleted"]);
+        expect("verify-again", 0, &["all sound"]);
+        expect("again", 0, &["-small\n"]);
+    }
+
+    /// `--store`, and the default place in the user's data directory.
+    fn where_the_store_is(world) {
+        world.write("default.nix", r#"import ./run.nix "made" "echo >$out" { }"#);
+        let named = world.root().join("work/named");
+        let built = world.xbuild(&["--store", named.to_str().unwrap(), "realise", "."]).succeeds();
+        assert!(named.join(&built.line()[1..]).is_file());
+        assert!(!world.store().exists());
+        let mut command = world.command(&["realise", "--no-out-link", "."]);
+        command.env_remove("XBUILD_STORE");
+        assert!(command.output().unwrap().status.success());
+        let home = world.root().join("home/.local/share/xbuild/store");
+        assert!(home.join(&built.line()[1..]).is_file());
+        let mut command = world.command(&["realise", "."]);
+        command.env_remove("XBUILD_STORE").env_remove("HOME");
+        let refused = crate::support::ran::Ran::new("xbuild realise, without HOME".to_owned(), &command.output().unwrap());
+        refused.fails(1).says(&["--store DIR"]);
+    }
+
+    fn a_store_that_cannot_be_written(world) {
+        world.write("default.nix", r#"import ./run.nix "made" "echo >$out" { }"#);
+        let file = world.write("file", "");
+        let below_file = file.join("store");
+        world.with_store(&below_file).xbuild(&["realise", "."]).fails(1).says(&[below_file.to_str().unwrap()]);
+        let closed = world.mkdir("closed");
+        fs::set_permissions(&closed, fs::Permissions::from_mode(0o555)).unwrap();
+        // Root is not held up by a mode.
+        let in_closed = world.with_store(&closed.join("store")).xbuild(&["realise", "--no-out-link", "."]);
+        if in_closed.code != 0 {
+            in_closed.fails(1).says(&[closed.to_str().unwrap(), "ermission denied"]);
+        }
+        fs::set_permissions(&closed, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+}
