@@ -1,9 +1,10 @@
 # GCC's libraries for programs of the target: libstdc++, libgomp, libatomic. (libgcc_s comes with glibc.) They carry the
 # RPATH of their C library, so that they load on their own merits wherever a program comes from.
-{ lock, boot, glibc }:
+{ lock, machine, boot, glibc }:
 derivation {
   name = "gcc-runtime-aarch64-linux-${lock.version "libstdc++6:arm64"}";
-  system = "x86_64-linux";
+  inherit (machine) system loader;
+  buildTriplet = machine.triplet;
   builder = "${boot}/usr/bin/busybox";
   args = [ "sh" ./gcc-runtime.sh ];
   unpack = ../toolchains/unpack.sh;

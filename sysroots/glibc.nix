@@ -3,10 +3,10 @@
 #          cancel and end threads), libcrypt
 #   gconv  the character set converters of iconv (found through GCONV_PATH)
 #   dev    the sysroot a compiler is pointed at: headers, start files, static libraries, and links to `out`
-{ lock, boot }:
+{ lock, machine, boot }:
 derivation {
   name = "glibc-aarch64-linux-${lock.version "libc6:arm64"}";
-  system = "x86_64-linux";
+  inherit (machine) system;
   builder = "${boot}/usr/bin/busybox";
   args = [ "sh" ./glibc.sh ];
   outputs = [ "out" "dev" "gconv" ];

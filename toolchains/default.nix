@@ -1,32 +1,37 @@
 # The toolchains, layer by layer; docs/toolchains.md describes them. Everything here is a function of lock.json and of the
 # files beside it, and of nothing else.
+#   system    the machine that builds run on: x86_64-linux, or aarch64-linux for native builds
+{ system ? "x86_64-linux" }:
 let
-  lock = import ./lock.nix;
+  machine = (import ./machine.nix).${system};
+  lock = import ./lock.nix { inherit machine; };
 in
 rec {
-  inherit lock;
+  inherit lock machine;
 
-  boot = import ./boot.nix { inherit lock; };
+  boot = import ./boot.nix { inherit lock machine; };
 
   # buildTools [ LAYER... ]: the tree a sandbox mounts as /usr.
-  buildTools = import ./tree { inherit lock boot; };
+  buildTools = import ./tree { inherit lock machine boot; };
   baseLayers = [ "native-gcc" "shell" ];
   baseTools = buildTools baseLayers;
 
-  glibc = import ../sysroots/glibc.nix { inherit lock boot; };
-  gccRuntime = import ../sysroots/gcc-runtime.nix { inherit lock boot glibc; };
-  crossGcc = import ./gcc/cross.nix { inherit lock boot gccRuntime; };
-  gccFor = import ./gcc/wrapper.nix { tools = baseTools; inherit crossGcc glibc gccRuntime; };
+  glibc = import ../sysroots/glibc.nix { inherit lock machine boot; };
+  gccRuntime = import ../sysroots/gcc-runtime.nix { inherit lock machine boot glibc; };
+  crossGcc = import ./gcc/cross.nix { inherit lock machine boot gccRuntime; };
+  gccFor = import ./gcc/wrapper.nix { tools = baseTools; inherit machine crossGcc glibc gccRuntime; };
 
   # Tools that come as a layer of the tree; a package puts them into nativeBuildInputs.
   layerTools = {
     cmake = { layers = [ "cmake" ]; phases = "cmake"; };
     ninja = { layers = [ "cmake" ]; phases = "ninja"; };
-  };
+  } // builtins.listToAttrs (map (name: { inherit name; value = { layers = [ name ]; phases = name; }; }) [
+    "autotools" "image" "kernel" "meson" "parsers" "perl" "pkg-config" "python" "tcl" "terminfo"
+  ]);
 
   # The build environment of one target: { name, cpuFlags }.
   stdenvFor = target: import ./stdenv {
-    inherit target buildTools baseLayers boot;
+    inherit target machine buildTools baseLayers boot;
     cc = gccFor { inherit (target) name cpuFlags; };
     inherit crossGcc glibc gccRuntime;
   };

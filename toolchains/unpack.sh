@@ -53,8 +53,8 @@ is_elf() {
   [ "$(head -c 4 "$1" | tr -d '\177')" = ELF ]
 }
 
-# patchelf ARG...: the boot layer's patchelf, through the boot layer's loader.
+# patchelf ARG...: the boot layer's patchelf, through the boot layer's loader. Needs `buildTriplet` and `loader`.
 patchelf() {
-  local lib="$boot/usr/lib/x86_64-linux-gnu"
-  "$lib/ld-linux-x86-64.so.2" --library-path "$lib" "$boot/usr/bin/patchelf" "$@"
+  local lib="$boot/usr/lib/$buildTriplet"
+  "$lib/$loader" --library-path "$lib" "$boot/usr/bin/patchelf" "$@"
 }

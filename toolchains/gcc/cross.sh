@@ -13,7 +13,7 @@ for tool in gcc g++ cpp gcc-ar gcc-nm gcc-ranlib gcov gcov-dump gcov-tool lto-du
 done
 
 # Links to shared libraries of the target lead to the ones that programs will run with; the others (sanitizers) go.
-internal="$out/lib/gcc-cross/$triplet/12"
+internal="$out/$gccInternal/$triplet/12"
 for link in "$internal"/*.so; do
   [ -L "$link" ] || continue
   name=$(basename "$(readlink "$link")")
@@ -21,15 +21,17 @@ for link in "$internal"/*.so; do
 done
 
 # A library with a RUNPATH of its own would ignore the program's RPATH, so shared objects get one as well.
-native="$boot/usr/lib/x86_64-linux-gnu"
-find "$out/bin" "$out/$triplet/bin" "$out/lib/gcc-cross" "$out/lib/x86_64-linux-gnu" -type f | while read -r file; do
+native="$boot/usr/lib/$buildTriplet"
+for directory in bin "$triplet/bin" "$gccInternal" "lib/$buildTriplet"; do
+  [ ! -d "$out/$directory" ] || find "$out/$directory" -type f
+done | while read -r file; do
   is_elf "$file" || continue
   case $file in *.o | *.a) continue ;; esac
-  # Files for the target are left alone: e_machine is at offset 18, and 62 is x86-64.
-  [ "$(od -An -tu1 -j18 -N1 "$file" | tr -d ' ')" = 62 ] || continue
+  # Files for the target are left alone: e_machine is at offset 18.
+  [ "$(od -An -tu1 -j18 -N1 "$file" | tr -d ' ')" = "$elfMachine" ] || continue
   case $file in
-    *.so | *.so.*) patchelf --force-rpath --set-rpath "$out/lib/x86_64-linux-gnu:$native" "$file" ;;
-    *) patchelf --set-interpreter "$native/ld-linux-x86-64.so.2" --force-rpath --set-rpath "$out/lib/x86_64-linux-gnu:$native" "$file" ;;
+    *.so | *.so.*) patchelf --force-rpath --set-rpath "$out/lib/$buildTriplet:$native" "$file" ;;
+    *) patchelf --set-interpreter "$native/$loader" --force-rpath --set-rpath "$out/lib/$buildTriplet:$native" "$file" ;;
   esac
 done
 

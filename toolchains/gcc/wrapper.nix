@@ -1,11 +1,11 @@
 # The compiler that packages call: GCC with a sysroot, the flags of a target, and what hermetic builds need. A small static
 # program in front of the compiler adds the flags (wrapper.c says which); the rest of the prefix is links.
-{ tools, crossGcc, glibc, gccRuntime }:
+{ machine, tools, crossGcc, glibc, gccRuntime }:
 # name: the target's; cpuFlags: GCC's options for its CPU
 { name, cpuFlags }:
 derivation {
   name = "gcc-wrapper-${name}";
-  system = "x86_64-linux";
+  inherit (machine) system;
   builder = "${tools}/usr/bin/bash";
   args = [ ./wrapper.sh ];
   sandboxRoot = tools;

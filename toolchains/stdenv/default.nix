@@ -10,7 +10,7 @@
 #   outputs                    default [ "out" ]; `dev`, if there, gets headers and what only compilers read
 #   meta, passthru             information that does not enter the derivation
 # Every other attribute becomes an environment variable of the build.
-{ target, buildTools, baseLayers, boot, cc, crossGcc, glibc, gccRuntime }:
+{ target, machine, buildTools, baseLayers, boot, cc, crossGcc, glibc, gccRuntime }:
 let
   isLayer = input: input ? layers && !(input ? outPath);
   dev = input: input.dev or input;
@@ -18,13 +18,18 @@ let
 
   mkDerivation = argument:
     let
-      attrs = if builtins.isFunction argument then argument (attrs // { finalPackage = package; }) else argument;
+      given = if builtins.isFunction argument then argument (attrs // { finalPackage = package; }) else argument;
+      attrs =
+        if given.__structuredAttrs or false then
+          throw "mkDerivation of ${given.pname or given.name or "a package"}: __structuredAttrs is not supported: the phases read attributes as environment variables; flags with blanks go into the array configureFlagsArray (makeFlagsArray, …) in a hook"
+        else given;
       inputs = builtins.partition isLayer (attrs.nativeBuildInputs or [ ]);
       toolLayers = inputs.right;
       tools = buildTools (unique (baseLayers ++ builtins.concatMap (layer: layer.layers) toolLayers));
       package = derivation (builtins.removeAttrs attrs [ "meta" "passthru" ] // {
         name = attrs.name or "${attrs.pname}-${target.name}-${attrs.version}";
-        system = "x86_64-linux";
+        inherit (machine) system;
+        buildTriplet = machine.triplet;
         builder = "${tools}/usr/bin/bash";
         args = attrs.args or [ ./build.sh ];
         setup = ./setup.sh;
@@ -46,10 +51,10 @@ let
 
   stdenv = {
     inherit mkDerivation target glibc gccRuntime;
-    # `prefix` is what stands before the tools' names.
-    cc = cc // { prefix = "aarch64-linux-gnu-"; };
+    # `prefix` is what stands before the tools' names; `unwrapped` the compiler without the wrapper, for kernels.
+    cc = cc // { prefix = "aarch64-linux-gnu-"; unwrapped = crossGcc; };
     hostPlatform = { system = "aarch64-linux"; config = "aarch64-linux-gnu"; isStatic = false; } // target;
-    buildPlatform = { system = "x86_64-linux"; config = "x86_64-linux-gnu"; };
+    buildPlatform = { inherit (machine) system; config = machine.triplet; };
   };
 in
 stdenv

@@ -9,7 +9,7 @@ shopt -s nullglob
 # --- the environment ------------------------------------------------------------------------------------------------
 
 triplet=aarch64-linux-gnu
-buildTriplet=x86_64-linux-gnu
+buildTriplet=${buildTriplet:-x86_64-linux-gnu}
 prefix=${prefix:-$out}
 
 export LC_ALL=C TZ=UTC HOME=/homeless-shelter SHELL=/usr/bin/bash CONFIG_SHELL=/usr/bin/bash
@@ -43,6 +43,7 @@ NIX_CFLAGS_COMPILE=${NIX_CFLAGS_COMPILE:-}
 NIX_LDFLAGS=${NIX_LDFLAGS:-}
 PKG_CONFIG_LIBDIR=
 CMAKE_PREFIX_PATH=
+ACLOCAL_PATH=
 declare -A seenInput=()
 addInput() {
   local input=$1 more
@@ -53,6 +54,7 @@ addInput() {
   [[ ! -d $input/lib ]] || NIX_LDFLAGS+=" -L$input/lib -rpath $input/lib"
   [[ ! -d $input/lib/pkgconfig ]] || PKG_CONFIG_LIBDIR+="${PKG_CONFIG_LIBDIR:+:}$input/lib/pkgconfig"
   [[ ! -d $input/share/pkgconfig ]] || PKG_CONFIG_LIBDIR+="${PKG_CONFIG_LIBDIR:+:}$input/share/pkgconfig"
+  [[ ! -d $input/share/aclocal ]] || ACLOCAL_PATH+="${ACLOCAL_PATH:+:}$input/share/aclocal"
   CMAKE_PREFIX_PATH+="${CMAKE_PREFIX_PATH:+:}$input"
   if [[ -e $input/nix-support/propagated-build-inputs ]]; then
     for more in $(<"$input/nix-support/propagated-build-inputs"); do addInput "$more"; done
@@ -63,7 +65,16 @@ for input in ${buildInputs:-} ${propagatedBuildInputs:-}; do addInput "$input"; 
 for output in ${outputs:-out}; do
   case $output in out | lib) NIX_LDFLAGS+=" -rpath ${!output}/lib" ;; esac
 done
-export NIX_CFLAGS_COMPILE NIX_LDFLAGS PKG_CONFIG_LIBDIR CMAKE_PREFIX_PATH
+# An empty list would mean pkg-config's own, which is the build machine's.
+PKG_CONFIG_LIBDIR=${PKG_CONFIG_LIBDIR:-$sysroot/usr/lib/pkgconfig}
+export NIX_CFLAGS_COMPILE NIX_LDFLAGS PKG_CONFIG_LIBDIR CMAKE_PREFIX_PATH ACLOCAL_PATH
+if [[ -x /usr/bin/pkg-config ]]; then
+  export PKG_CONFIG=pkg-config
+  # Makefiles with a CROSS_COMPILE ask for it by the prefix.
+  mkdir -p "$NIX_BUILD_TOP/.tools"
+  ln -sfn /usr/bin/pkg-config "$NIX_BUILD_TOP/.tools/$triplet-pkg-config"
+  PATH=$NIX_BUILD_TOP/.tools:$PATH
+fi
 
 # Seconds since 1970 that builds take for now; unpackPhase raises it to the newest file of the source.
 export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-315532800}
@@ -83,15 +94,17 @@ runHook() {
 # flag NAME: whether a boolean attribute is set.
 flag() { [[ -n ${!1:-} && ${!1:-} != 0 ]]; }
 
-# wordsOf NAME...: the words of these attributes, into the array `words`. Not by an unquoted expansion, which would take
-# `[x]` and `*` for patterns of file names.
+# wordsOf NAME...: the words of these attributes, and the elements of the arrays NAMEArray, which hooks fill with flags that
+# have blanks in them; into the array `words`. Not by an unquoted expansion, which would take `[x]` and `*` for patterns of
+# file names.
 wordsOf() {
-  local name more
+  local name array more
   words=()
   for name; do
     more=()
     read -r -d '' -a more <<<"${!name:-}" || true
-    words+=("${more[@]}")
+    array="${name}Array[@]"
+    words+=("${more[@]}" "${!array}")
   done
 }
 
@@ -195,6 +208,15 @@ patchPhase() {
   runHook postPatch
 }
 
+# With `autoreconf` set: configure and the makefiles' templates are made again, from configure.ac.
+autoreconfPhase() {
+  [[ " ${toolPhases:-} " == *" autotools "* ]] || die "autoreconf is set, but nativeBuildInputs lacks the layer \`autotools'"
+  runHook preAutoreconf
+  wordsOf autoreconfFlags
+  autoreconf --force --install --verbose "${words[@]}"
+  runHook postAutoreconf
+}
+
 configurePhase() {
   runHook preConfigure
   local script=${configureScript:-./configure} flags=()
@@ -235,6 +257,39 @@ cmakeConfigurePhase() {
     -DCMAKE_INSTALL_PREFIX="$prefix" -DCMAKE_INSTALL_LIBDIR="$(outputOf lib)/lib" \
     -DCMAKE_INSTALL_INCLUDEDIR="$(outputOf dev)/include" \
     "${words[@]}"
+  runHook postConfigure
+}
+
+mesonConfigurePhase() {
+  runHook preConfigure
+  local cross=$NIX_BUILD_TOP/.tools/meson-cross.ini
+  # When it installs, meson takes the directories that it knows from .pc files out of the RPATHs. It goes by their spelling.
+  NIX_LDFLAGS=$(sed -E 's,(-rpath [^ ]*[^ /.])( |$),\1/.\2,g' <<<"$NIX_LDFLAGS")
+  mkdir -p "${cross%/*}"
+  cat >"$cross" <<EOF
+[binaries]
+c = '$cc/bin/$CC'
+cpp = '$cc/bin/$CXX'
+ar = '$cc/bin/$AR'
+nm = '$cc/bin/$NM'
+ranlib = '$cc/bin/$RANLIB'
+strip = '$cc/bin/$STRIP'
+objcopy = '$cc/bin/$OBJCOPY'
+pkgconfig = 'pkg-config'
+[properties]
+needs_exe_wrapper = true
+[host_machine]
+system = 'linux'
+cpu_family = 'aarch64'
+cpu = 'aarch64'
+endian = 'little'
+EOF
+  wordsOf mesonFlags
+  echo "meson setup ${mesonBuildDir:=build} ${words[*]}"
+  meson setup "$mesonBuildDir" --cross-file "$cross" --prefix "$prefix" --libdir "$(outputOf lib)/lib" \
+    --includedir "$(outputOf dev)/include" --mandir "$(outputOf man doc)/share/man" \
+    --buildtype "${mesonBuildType:-release}" --wrap-mode nodownload "${words[@]}"
+  cd "$mesonBuildDir"
   runHook postConfigure
 }
 
@@ -298,7 +353,10 @@ fixupPhase() {
   local output dir file hash path found
   moveTo "$(outputOf dev)" include lib/pkgconfig share/pkgconfig lib/cmake share/aclocal
   moveTo "$(outputOf man doc)" share/man
-  moveTo "$(outputOf doc)" share/doc share/info
+  moveTo "$(outputOf doc man)" share/doc share/info
+  if [[ " ${outputs:-} " == *" dev "* ]]; then
+    for file in "$out"/lib/*.a; do moveTo "$dev" "lib/${file##*/}"; done
+  fi
   for output in ${outputs:-out}; do
     dir=${!output}
     [[ -e $dir ]] || die "fixupPhase: the build made no output '$output' ($dir)"
@@ -308,6 +366,7 @@ fixupPhase() {
     # Libtool's archives name the build's libraries by path; nothing here reads them.
     find "$dir" -name '*.la' -type f -delete
     while IFS= read -r -d '' file; do
+      chmod u+w "$file"
       # Either of the two also takes dates and owners out of the archive.
       if flag dontStrip; then "$OBJCOPY" --enable-deterministic-archives "$file"
       else "$STRIP" --strip-debug --enable-deterministic-archives "$file"; fi
@@ -327,10 +386,12 @@ fixupPhase() {
       fi
     done < <(elfFiles "$dir")
   done
-  if [[ -n ${propagatedBuildInputs:-} ]]; then
-    dir=$(outputOf dev)/nix-support
-    mkdir -p "$dir"
-    echo "$propagatedBuildInputs" >"$dir/propagated-build-inputs"
+  # Who builds with `dev` finds the libraries through it.
+  dir=$(outputOf lib)
+  [[ $dir != "$(outputOf dev)" && -d $dir/lib ]] || dir=
+  if [[ -n ${propagatedBuildInputs:-}$dir ]]; then
+    mkdir -p "$(outputOf dev)/nix-support"
+    echo "${propagatedBuildInputs:-} $dir" >"$(outputOf dev)/nix-support/propagated-build-inputs"
   fi
   # The toolchain must not come along. The hash is what a reference is found by, so it is what is looked for.
   for path in ${disallowedReferences:-}; do
@@ -351,10 +412,14 @@ runPhase() {
 }
 
 genericBuild() {
-  if [[ " ${toolPhases:-} " == *" cmake "* && -z ${configurePhase:-} ]]; then configurePhase=cmakeConfigurePhase; fi
+  local tool
+  for tool in cmake meson; do
+    if [[ " ${toolPhases:-} " == *" $tool "* && -z ${configurePhase:-} ]]; then configurePhase=${tool}ConfigurePhase; fi
+  done
   cd "$NIX_BUILD_TOP"
   flag dontUnpack || runPhase unpackPhase
   flag dontPatch || runPhase patchPhase
+  if flag autoreconf; then runPhase autoreconfPhase; fi
   flag dontConfigure || runPhase configurePhase
   flag dontBuild || runPhase buildPhase
   if flag doCheck; then runPhase checkPhase; fi

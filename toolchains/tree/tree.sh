@@ -17,6 +17,9 @@ link mawk awk
 link dash sh
 link which.debianutils which
 for tool in gcc g++ cpp gcc-ar gcc-nm gcc-ranlib gcov; do link "$tool-12" "$tool"; done
+link automake-1.16 automake
+link aclocal-1.16 aclocal
+link tclsh8.6 tclsh
 link gcc cc
 link g++ c++
 
