@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::{self, File};
-use std::io::Read as _;
+use std::io::{Read as _, Seek as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -13,9 +13,12 @@ use xbuild_store_model::StorePath;
 
 use crate::archive;
 use crate::closure::Lookup;
+use crate::device_tree;
 use crate::exception::Exceptions;
+use crate::kernel;
 use crate::link::Linker;
 use crate::object as elf_object;
+use crate::pe;
 use crate::portable;
 use crate::rule::{Finding, Rule};
 use crate::script;
@@ -103,14 +106,20 @@ pub fn check(
         .par_iter()
         .map(|entry| {
             let mut findings = Vec::new();
-            let binary = check_file(entry, closure, &linker, &mut |member, rule, reason| {
-                let mut file = entry.logical.display().to_string();
-                if !member.is_empty() {
-                    file = format!("{file}({member})");
-                }
-                let (file, reason) = (printable(&file), printable(&reason));
-                findings.push((entry.relative.clone(), Finding { file, rule, reason }));
-            });
+            let binary = check_file(
+                entry,
+                closure,
+                &linker,
+                target,
+                &mut |member, rule, reason| {
+                    let mut file = entry.logical.display().to_string();
+                    if !member.is_empty() {
+                        file = format!("{file}({member})");
+                    }
+                    let (file, reason) = (printable(&file), printable(&reason));
+                    findings.push((entry.relative.clone(), Finding { file, rule, reason }));
+                },
+            );
             (binary, findings)
         })
         .collect();
@@ -201,6 +210,7 @@ fn check_file(
     entry: &Entry,
     closure: &Lookup<'_>,
     linker: &Linker<'_>,
+    target: &Target,
     found: &mut dyn FnMut(&str, Rule, String),
 ) -> bool {
     let mut head = Vec::with_capacity(portable::HEAD);
@@ -217,6 +227,13 @@ fn check_file(
             return false;
         }
     };
+    let name = entry.logical.file_name().unwrap_or_default();
+    let name = name.to_str().unwrap_or_default();
+    if (kernel::is_named(name) || kernel::is_image(&head))
+        && let Some(reason) = kernel::check(&head)
+    {
+        found("", Rule::KernelImage, reason);
+    }
     if head.starts_with(b"\x7fELF") {
         let cache = ReadCache::new(file);
         match elf_object::read(&cache) {
@@ -238,9 +255,69 @@ fn check_file(
         }
         false
     } else {
-        if let Some(reason) = portable::foreign(&head) {
-            found("", Rule::ForeignExecutable, reason);
-        }
+        check_other(entry, name, file, &head, target, &mut |rule, reason| {
+            found("", rule, reason);
+        });
         false
     }
+}
+
+/// Checks a file that is no ELF file, archive or script: what its first bytes or its name claim it to be, it must be.
+fn check_other(
+    entry: &Entry,
+    name: &str,
+    file: File,
+    head: &[u8],
+    target: &Target,
+    found: &mut dyn FnMut(Rule, String),
+) {
+    if let Some(reason) = portable::foreign(head) {
+        return found(Rule::ForeignExecutable, reason);
+    }
+    if device_tree::is_named(name) {
+        if let Some((rule, reason)) = check_device_tree(entry, file, name, target) {
+            found(rule, reason);
+        }
+        return;
+    }
+    if head.starts_with(&device_tree::MAGIC) {
+        // A FIT image, which can be large and has what it carries behind the tree.
+        if let Err(reason) = device_tree::check_header(head, entry.size) {
+            found(Rule::DeviceTree, reason);
+        }
+        return;
+    }
+    let efi = pe::is_named(name);
+    if efi || head.starts_with(b"MZ") {
+        let cache = ReadCache::new(file);
+        if let Err((rule, reason)) = pe::check(&cache, efi, &target.compatible) {
+            found(rule, reason);
+        }
+    }
+}
+
+/// Checks a file that is called a device tree.
+fn check_device_tree(
+    entry: &Entry,
+    file: File,
+    name: &str,
+    target: &Target,
+) -> Option<(Rule, String)> {
+    if entry.size > device_tree::MAX_SIZE {
+        return Some((Rule::DeviceTree, device_tree::too_large(entry.size)));
+    }
+    let mut file = file;
+    let mut data = Vec::new();
+    let read = file
+        .rewind()
+        .and_then(|()| file.take(device_tree::MAX_SIZE).read_to_end(&mut data));
+    if let Err(error) = read {
+        return Some((Rule::Unreadable, format!("cannot be read: {error}")));
+    }
+    let boards: &[String] = if device_tree::is_overlay(name) {
+        &[]
+    } else {
+        &target.compatible
+    };
+    device_tree::check(&data, boards)
 }

@@ -4,7 +4,7 @@
 pub(crate) const HEAD: usize = 4096;
 
 /// `IMAGE_FILE_MACHINE_ARM64` (PE format, "Machine types").
-const PE_ARM64: u16 = 0xaa64;
+pub(crate) const PE_ARM64: u16 = 0xaa64;
 
 /// Why a file that starts with `head` is an executable for something else, or `None` if it is not.
 pub(crate) fn foreign(head: &[u8]) -> Option<String> {

@@ -32,6 +32,14 @@ pub enum Rule {
     ScriptInterpreter,
     /// A PE or Mach-O file is for AArch64 (EFI programs, kernel images), or is not there at all.
     ForeignExecutable,
+    /// An EFI program is whole: its headers and sections lie inside the file and make sense.
+    PeMalformed,
+    /// A kernel is a little-endian arm64 `Image`.
+    KernelImage,
+    /// A flattened device tree is whole and follows the specification.
+    DeviceTree,
+    /// A device tree is for the board.
+    DeviceTreeBoard,
     /// A file could be read.
     Unreadable,
 }
@@ -51,6 +59,10 @@ impl Rule {
         Self::Archive,
         Self::ScriptInterpreter,
         Self::ForeignExecutable,
+        Self::PeMalformed,
+        Self::KernelImage,
+        Self::DeviceTree,
+        Self::DeviceTreeBoard,
         Self::Unreadable,
     ];
 
@@ -70,6 +82,10 @@ impl Rule {
             Self::Archive => "archive",
             Self::ScriptInterpreter => "script-interpreter",
             Self::ForeignExecutable => "foreign-executable",
+            Self::PeMalformed => "pe-malformed",
+            Self::KernelImage => "kernel-image",
+            Self::DeviceTree => "device-tree",
+            Self::DeviceTreeBoard => "device-tree-board",
             Self::Unreadable => "unreadable",
         }
     }
@@ -111,6 +127,16 @@ impl Rule {
                 "patch the first line to a program built for the target, or to /bin/sh"
             }
             Self::ForeignExecutable => "leave the file out, or write an exception with its reason",
+            Self::PeMalformed => {
+                "the file was cut short or is no EFI program: look at the step that made it (objcopy, install)"
+            }
+            Self::KernelImage => {
+                "build the kernel with ARCH=arm64 and CPU_LITTLE_ENDIAN, and install arch/arm64/boot/Image"
+            }
+            Self::DeviceTree => "make the file with the kernel's dtc, and install it whole",
+            Self::DeviceTreeBoard => {
+                "install a device tree of the board, or correct `compatible` in the board's file"
+            }
             Self::Unreadable => "look at the file's mode and at the disk",
         }
     }

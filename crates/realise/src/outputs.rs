@@ -193,8 +193,14 @@ fn validate(
     made: &[Made],
     new: &[(&str, &NewPath)],
 ) -> Result<(), FailureReason> {
+    let compatible = attribute(drv, "xbuildCompatible");
     let Some(name) = attribute(drv, "xbuildTarget") else {
-        return Ok(());
+        return compatible.map_or(Ok(()), |_| {
+            Err(FailureReason::Unsupported(
+                "xbuildCompatible: there is no xbuildTarget beside it, so nothing would be checked"
+                    .to_owned(),
+            ))
+        });
     };
     let target = Target::by_name(&name).ok_or_else(|| {
         let known: Vec<_> = Target::names().collect();
@@ -203,6 +209,7 @@ fn validate(
             known.join(", ")
         ))
     })?;
+    let target = target.with_compatible(&compatible.unwrap_or_default());
     let exceptions = Exceptions::parse(&attribute(drv, "xbuildExceptions").unwrap_or_default())
         .map_err(|error| FailureReason::Unsupported(error.to_string()))?;
     let mut closure: BTreeMap<StorePath, PathBuf> = BTreeMap::new();
@@ -510,6 +517,25 @@ mod tests {
             f.finish(&[f.made("out", &writes(""))])
                 .unwrap_err()
                 .starts_with("xbuildTarget: there is no target `vax`")
+        );
+    }
+
+    #[test]
+    fn device_trees_are_for_the_board_that_the_derivation_names() {
+        let kernel = |path: &Path| {
+            fs::create_dir(path).unwrap();
+            fs::write(path.join("board.dtb"), "text").unwrap();
+        };
+        let f = Fixture::new(&[
+            ("xbuildTarget", "cortex-a53"),
+            ("xbuildCompatible", "a,b c,d"),
+        ]);
+        let message = f.finish(&[f.made("out", &kernel)]).unwrap_err();
+        assert!(message.contains("[device-tree]"), "{message}");
+        let f = Fixture::new(&[("xbuildCompatible", "a,b")]);
+        assert_eq!(
+            f.finish(&[f.made("out", &kernel)]).unwrap_err(),
+            "xbuildCompatible: there is no xbuildTarget beside it, so nothing would be checked"
         );
     }
 }

@@ -89,11 +89,47 @@ impl<'a> Realiser<'a> {
         self.store
             .add_temp_roots(realised.iter().flat_map(|r| r.outputs.values()))?;
         let plan = plan(self.store, wanted)?;
+        self.refuse_what_cannot_run(&plan, wanted)?;
         self.run(&plan)?;
         if mode == Mode::Rebuild {
             self.run(&self.rebuild_plan(wanted)?)?;
         }
         Ok(realised)
+    }
+
+    /// Refuses what was asked for by itself and is to be built on another kind of machine, before what it needs is built in vain: of
+    /// that, only itself knows what to build in its place.
+    fn refuse_what_cannot_run(&self, plan: &Plan, wanted: &[Wanted]) -> Result<()> {
+        if self.settings.keep_going {
+            return Ok(());
+        }
+        let is_wanted = |step: &Step| {
+            let of =
+                |want: &Wanted| matches!(want, Wanted::Outputs(drv, _) if *drv == step.drv_path);
+            wanted.iter().any(of)
+        };
+        let mut failed = Vec::new();
+        for step in plan.steps.iter().filter(|step| is_wanted(step)) {
+            if let Err(reason) = step::check_system(self.settings, &step.drv) {
+                let failure = StepFailure {
+                    drv: step.drv_path.clone(),
+                    reason,
+                    log: None,
+                    tail: Vec::new(),
+                    kept: None,
+                };
+                self.observer.event(Event::Failed {
+                    drv: &step.drv_path,
+                    message: &failure.to_string(),
+                });
+                failed.push(failure);
+            }
+        }
+        if failed.is_empty() {
+            return Ok(());
+        }
+        let skipped = Vec::new();
+        Err(Error::Failed(Box::new(Failures { failed, skipped })))
     }
 
     /// The paths of everything that is wanted, valid or not.

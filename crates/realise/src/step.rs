@@ -252,7 +252,7 @@ fn build(
         builtin::run(&builtin, &step.drv_path, drv, &output.physical)?;
         return Ok((made, inputs));
     }
-    check_system(context, drv)?;
+    check_system(context.settings, drv)?;
     let spec = spec(context, drv, options, paths, &inputs, scratch)?;
     let log_path = context.store.log_path(&step.drv_path);
     let mut log = Log::new(
@@ -306,21 +306,27 @@ fn ended_well(report: &Report, settings: &Settings) -> Result<(), FailureReason>
 }
 
 /// Refuses what this machine cannot run.
-fn check_system(context: &Context<'_>, drv: &Derivation) -> Result<(), FailureReason> {
+pub(crate) fn check_system(settings: &Settings, drv: &Derivation) -> Result<(), FailureReason> {
     let system = String::from_utf8_lossy(&drv.system);
-    if system == context.settings.system
-        || (system == "i686-linux" && context.settings.system == "x86_64-linux")
+    if system == settings.system
+        || (system == "i686-linux" && settings.system == "x86_64-linux")
+        || drv.builder.starts_with(builtin::PREFIX)
     {
         return Ok(());
     }
-    let hint = if system == "aarch64-linux" {
-        "\nhint: building natively under emulation is not supported yet; build the cross-compiled derivation instead"
-    } else {
-        ""
+    let hint = match (system == "aarch64-linux", attribute(drv, "crossTarget")) {
+        (true, Some(cross)) => format!(
+            "\nhint: building on AArch64 under emulation does not exist yet; the same, built on x86_64, is the target {cross}"
+        ),
+        (true, None) => {
+            "\nhint: building on AArch64 under emulation does not exist yet; build the cross-compiled derivation instead"
+                .to_owned()
+        }
+        (false, _) => String::new(),
     };
     Err(FailureReason::Unsupported(format!(
         "it is to be built on `{system}`, but this machine builds for `{}`{hint}",
-        context.settings.system
+        settings.system
     )))
 }
 

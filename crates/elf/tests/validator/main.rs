@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
+mod boot;
 mod make;
 mod mutations;
 mod rules;

@@ -258,6 +258,16 @@ impl Closure {
     }
 
     pub(crate) fn check_with(&self, package: &str, exceptions: &Exceptions) -> Report {
+        let target = Target::by_name("aarch64-linux").unwrap();
+        self.check_for(package, &target, exceptions)
+    }
+
+    pub(crate) fn check_for(
+        &self,
+        package: &str,
+        target: &Target,
+        exceptions: &Exceptions,
+    ) -> Report {
         let root = Root {
             logical: path(package),
             physical: self.directory.path().join(package),
@@ -265,19 +275,23 @@ impl Closure {
         check(
             &[root],
             &|path| self.paths.get(path).cloned(),
-            &Target::by_name("aarch64-linux").unwrap(),
+            target,
             exceptions,
         )
     }
 
     /// The findings of `package`, a line each, with the store path's hash cut out.
     pub(crate) fn findings(&self, package: &str) -> String {
-        let report = self.check(package);
-        let lines: Vec<String> = report.findings.iter().map(ToString::to_string).collect();
-        lines
-            .join("\n")
-            .replace(&format!("{}-", "0".repeat(32)), "")
+        lines_of(&self.check(package))
     }
+}
+
+/// The findings of a report, a line each, with the store path's hash cut out.
+pub(crate) fn lines_of(report: &Report) -> String {
+    let lines: Vec<String> = report.findings.iter().map(ToString::to_string).collect();
+    lines
+        .join("\n")
+        .replace(&format!("{}-", "0".repeat(32)), "")
 }
 
 /// Writes `content` to a fresh package and gives the findings.
@@ -300,4 +314,88 @@ pub(crate) fn with_libc() -> Closure {
     Closure::new()
         .file("libc", "lib/libc.so.6", libc.bytes())
         .file("libc", "lib/ld-linux-aarch64.so.1", loader.bytes())
+}
+
+/// A flattened device tree whose root has the given `compatible`, with a child that has a property.
+pub(crate) fn device_tree(compatible: &[&str]) -> Vec<u8> {
+    let strings = b"compatible\0reg\0";
+    let mut structure = Vec::new();
+    let mut words = |words: &[u32], text: &[u8]| {
+        for word in words {
+            structure.extend_from_slice(&word.to_be_bytes());
+        }
+        structure.extend_from_slice(text);
+        structure.resize(structure.len().next_multiple_of(4), 0);
+    };
+    words(&[1, 0], b"");
+    let list: String = compatible.iter().map(|name| format!("{name}\0")).collect();
+    if !compatible.is_empty() {
+        words(&[3, list.len() as u32, 0], list.as_bytes());
+    }
+    words(&[4, 1], b"memory@80000000\0");
+    words(&[3, 8, 11, 0, 0x8000_0000, 2, 2, 9], b"");
+    let reservations = 40;
+    let at = reservations + 16;
+    let total = at + structure.len() + strings.len();
+    let mut file = Vec::new();
+    for word in [
+        0xd00d_feed,
+        total as u32,
+        at as u32,
+        (at + structure.len()) as u32,
+        reservations as u32,
+        17,
+        16,
+        0,
+        strings.len() as u32,
+        structure.len() as u32,
+    ] {
+        file.extend_from_slice(&u32::to_be_bytes(word));
+    }
+    file.resize(at, 0);
+    file.extend_from_slice(&structure);
+    file.extend_from_slice(strings);
+    file
+}
+
+/// The header of an arm64 kernel and some code.
+pub(crate) fn kernel(flags: u64) -> Vec<u8> {
+    let mut file = vec![0; 4096];
+    file[16..24].copy_from_slice(&0x10_0000u64.to_le_bytes());
+    file[24..32].copy_from_slice(&flags.to_le_bytes());
+    file[56..60].copy_from_slice(b"ARM\x64");
+    file
+}
+
+/// A PE file for AArch64 and EFI, with sections.
+pub(crate) fn pe(machine: u16, sections: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    let mut file = vec![0; 0x40];
+    file[..2].copy_from_slice(b"MZ");
+    file[0x3c] = 0x40;
+    file.extend_from_slice(b"PE\0\0");
+    file.extend_from_slice(&machine.to_le_bytes());
+    file.extend_from_slice(&(sections.len() as u16).to_le_bytes());
+    file.extend_from_slice(&[0; 12]);
+    file.extend_from_slice(&112u16.to_le_bytes());
+    file.extend_from_slice(&[0; 2]);
+    let optional = file.len();
+    file.resize(optional + 112, 0);
+    file[optional..optional + 2].copy_from_slice(&0x20bu16.to_le_bytes());
+    file[optional + 68] = 10;
+    let mut at = file.len() + 40 * sections.len();
+    let mut contents = Vec::new();
+    for (name, content) in sections {
+        let mut header = [0; 40];
+        header[..name.len()].copy_from_slice(name.as_bytes());
+        let padded = content.len().next_multiple_of(64);
+        header[8..12].copy_from_slice(&(content.len() as u32).to_le_bytes());
+        header[16..20].copy_from_slice(&(padded as u32).to_le_bytes());
+        header[20..24].copy_from_slice(&(at as u32).to_le_bytes());
+        file.extend_from_slice(&header);
+        contents.extend_from_slice(content);
+        contents.resize(contents.len() + padded - content.len(), 0);
+        at += padded;
+    }
+    file.extend_from_slice(&contents);
+    file
 }
