@@ -2,6 +2,7 @@
 {
   soc = "imx8mp";
   name = "Cortex-A53";
+  target = "cortex-a53";
   architecture = "armv8-a";
   flags = [ "-mcpu=cortex-a53+crypto" ];
 }

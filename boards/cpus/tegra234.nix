@@ -2,6 +2,7 @@
 {
   soc = "tegra234";
   name = "Cortex-A78AE";
+  target = "cortex-a78ae";
   architecture = "armv8.2-a";
   flags = [ "-mcpu=cortex-a78ae" ];
 }
