@@ -1,0 +1,24 @@
+# The modules of every image. Beside them: profiles/, of which an image takes some.
+[
+  ./assertions.nix
+  ./boot.nix
+  ./console
+  ./data
+  ./environment.nix
+  ./init
+  ./logging.nix
+  ./networking
+  ./os-release.nix
+  ./root-tree
+  ./runit
+  ./selftest
+  ./services/board-status
+  ./services/dropbear
+  ./services/httpd
+  ./services/ntpd
+  ./system.nix
+  ./time.nix
+  ./users.nix
+  ../image/module.nix
+  ../vm/module.nix
+]

@@ -1,0 +1,59 @@
+# The kernel, its command line and device trees.
+{ lib, config, pkgs, board, ... }:
+let
+  inherit (lib) mkOption types;
+in
+{
+  options.boot = {
+    kernel.options = mkOption {
+      type = types.lazyAttrsOf types.anything;
+      default = { };
+      description = "Options of the kernel's configuration, beyond the common ones and the board's; written as in pkgs/linux/config.";
+    };
+    kernelPackage = mkOption {
+      type = types.package;
+      default = pkgs.linux.kernelFor { inherit board; inherit (config.boot.kernel) options; };
+      defaultText = "the kernel of pkgs/linux with the board's options and boot.kernel.options";
+      description = "The kernel: `Image` and `config` in its output.";
+    };
+    deviceTrees = mkOption {
+      type = types.package;
+      default = pkgs.linux.deviceTreesFor { inherit board; };
+      defaultText = "the board's device trees";
+      description = "The device trees: BASENAME.dtb in its output.";
+    };
+    initrd = mkOption {
+      type = types.nullOr types.package;
+      default = null;
+      description = "An initial RAM disk: `initrd` in its output. Without one, the kernel mounts the root file system itself.";
+    };
+    kernel.sysctl = mkOption {
+      type = types.attrsOf (types.oneOf [ types.int types.str ]);
+      default = { };
+      example = { "vm.swappiness" = 10; };
+      description = "Parameters of the running kernel (sysctl.conf(5)), set at boot.";
+    };
+    consoleLogLevel = mkOption {
+      type = types.ints.between 0 15;
+      default = 4;
+      description = "Kernel messages of a level below this number also appear on the console.";
+    };
+    kernelParams = mkOption {
+      type = types.listOf types.nonEmptyStr;
+      default = [ ];
+      example = [ "quiet" "cma=256M" ];
+      description = "Words of the kernel's command line, behind the board's consoles.";
+    };
+  };
+
+  config = {
+    boot.kernelParams = lib.mkMerge [
+      (lib.mkBefore (map (console: "console=${console}") board.consoles))
+      [ "loglevel=${toString config.boot.consoleLogLevel}" ]
+    ];
+    # A board that nobody watches starts again.
+    boot.kernel.sysctl."kernel.panic" = lib.mkDefault 10;
+    environment.etc."sysctl.conf".text =
+      lib.concatLines (lib.mapAttrsToList (name: value: "${name} = ${toString value}") config.boot.kernel.sysctl);
+  };
+}
