@@ -1,0 +1,56 @@
+# Makes a flash script; default.nix has the parameters.
+. "$common"
+
+# heredoc FUNCTION FILE: a function that prints the file.
+heredoc() {
+  ! grep -qx END_OF_TEXT "$2" || fail "$2 has a line END_OF_TEXT"
+  printf '%s() {\n  cat <<'\''END_OF_TEXT'\''\n' "$1"
+  cat "$2"
+  printf 'END_OF_TEXT\n}\n'
+}
+
+payload=$image/disk.img.gz
+# name offset size type uuid contentSize
+sed 's/.*"partitions":\[//; s/},{/},\n{/g' "$image/layout.json" |
+  sed -nE 's/.*"name":"([^"]+)","offset":([0-9]+),"size":([0-9]+),.*"type":"([^"]+)","uuid":"([^"]+)",.*"contentSize":([0-9]+),.*/\1 \2 \3 \4 \5 \6/p' >partitions
+[ "$(grep -o '"number":' "$image/layout.json" | wc -l)" = "$(wc -l <partitions)" ] || fail "cannot read the partitions of $image/layout.json"
+# The table of layout.txt: the second paragraph that follows the name.
+awk -v RS= 'NR == 3' "$image/layout.txt" >table
+[ -s table ] || fail "cannot read the table of $image/layout.txt"
+sum=$(sed -nE 's/.*"size":[0-9]+,"sha256":"([0-9a-f]{64})","compressedSize".*/\1/p' "$image/layout.json")
+size=$(sed -nE 's/.*"uuid":"[^"]*","size":([0-9]+),"sha256":"[0-9a-f]+","compressedSize".*/\1/p' "$image/layout.json")
+firmware_size=$(sed -nE 's/.*"firmware":\{"offset":[0-9]+,"maxSize":[0-9]+,"size":([0-9]+),.*/\1/p' "$image/layout.json")
+[ -n "$sum" ] && [ -n "$size" ] || fail "cannot read $image/layout.json"
+
+text() { # OFFSET: the script
+  echo '#!/usr/bin/env bash'
+  echo "# Writes the image $target to a disk or a board; --help says how. Made by xbuild."
+  echo 'set -euo pipefail'
+  echo 'export LC_ALL=C'
+  echo
+  printf '%s\n' "$variables"
+  printf "IMAGE_BYTES=%s\nIMAGE_SHA256=%s\n" "$size" "$sum"
+  printf "COMPRESSED_BYTES=%s\nCOMPRESSED_SHA256=%s\n" "$(bytes "$payload")" "$(sha256sum "$payload" | cut -d ' ' -f 1)"
+  [ "$method" != imx ] || printf "FIRMWARE_SIZE=%s\n" "${firmware_size:-0}"
+  printf "PARTITIONS='%s'\n" "$(cat partitions)"
+  printf "PAYLOAD_OFFSET=%s\n" "$1"
+  heredoc show_layout table
+  [ -z "$layoutProgram" ] || heredoc layout_program "$layoutProgram"
+  local part
+  for part in $parts; do
+    echo
+    cat "$part"
+  done
+}
+
+# The offset has always ten digits, so it does not change itself.
+offset=$(text 0000000000 | wc -c)
+script=$out/bin/flash-$target
+mkdir -p "$out/bin"
+{
+  text "$(printf %010d "$offset")"
+  cat "$payload"
+} >"$script"
+chmod +x "$script"
+bash -n <(head -c "$offset" "$script") || fail "the script is no bash"
+[ "$(tail -c "+$((offset + 1))" "$script" | sha256sum)" = "$(sha256sum <"$payload")" ] || fail "the image is not where the script looks for it"

@@ -1,0 +1,42 @@
+# The image that is appended to this file.
+
+SELF=${BASH_SOURCE[0]}
+
+# payload: the compressed image.
+payload() {
+  tail -c "+$((10#$PAYLOAD_OFFSET + 1))" -- "$SELF"
+}
+
+# check_payload: fails unless this file is whole; before anything is written.
+check_payload() {
+  need tail gzip dd sha256sum stat cmp
+  if [ ! -f "$SELF" ] || [ ! -r "$SELF" ]; then
+    fail "$EXIT_USAGE" "cannot read itself" "Run it as a file (./$PROGRAM), not through a pipe."
+  fi
+  local size expected=$((10#$PAYLOAD_OFFSET + COMPRESSED_BYTES)) sum
+  size=$(stat -L -c %s -- "$SELF")
+  [ "$size" -eq "$expected" ] ||
+    fail "$EXIT_DAMAGED" "this file is damaged: it has $size bytes and should have $expected" "Copy or download it again."
+  sum=$(payload | sha256sum)
+  [ "${sum%% *}" = "$COMPRESSED_SHA256" ] ||
+    fail "$EXIT_DAMAGED" "this file is damaged: the SHA-256 of the image in it is ${sum%% *} and should be $COMPRESSED_SHA256" \
+      "Copy or download it again."
+}
+
+# extract FILE: the image, unpacked; zeros become holes.
+extract() {
+  payload | gzip -dc | dd of="$1" bs=1M iflag=fullblock conv=sparse,notrunc status=none &&
+    truncate -s "$IMAGE_BYTES" -- "$1"
+}
+
+run_extract() {
+  local file=$1
+  [ ! -e "$file" ] || fail "$EXIT_USAGE" "$file exists already; --extract writes to a new file"
+  check_payload
+  (set -C && : >"$file") 2>/dev/null || fail "$EXIT_FAILED" "cannot create $file"
+  extract "$file" || fail "$EXIT_FAILED" "cannot write $file" "Is there space for $(in_words "$IMAGE_BYTES")?"
+  local sum
+  sum=$(sha256sum <"$file")
+  [ "${sum%% *}" = "$IMAGE_SHA256" ] || fail "$EXIT_VERIFY" "$file does not hold what was written to it"
+  say "$file: $(in_words "$IMAGE_BYTES"), SHA-256 $IMAGE_SHA256"
+}
