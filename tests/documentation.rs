@@ -3,23 +3,29 @@
 //! # The convention
 //!
 //! - A block marked `sh` is run. Blocks of one document run in order in one shell (directories and variables stay), which starts in a
-//!   fresh copy of the repository's expressions. All documents share one store, which is empty at first.
+//!   fresh copy of the repository's expressions. All documents share one store: at first a copy of the one with images
+//!   (`World::images`, where a kernel need not be built again), which is empty in a new checkout.
 //! - A block with a line that begins with `$ ` is a session: such a line is a command, lines with `> ` after it continue it, and the
 //!   others are what it prints (stdout and stderr together; blanks at line ends do not count). A command without such lines
 //!   may print anything. `…` stands for any text within a line; a line of `…` alone for any number of lines.
 //! - Any other block is a script, of which every command must succeed.
 //! - A command of a session must end with code 0, or with N if it ends in the comment `# exit N`.
 //! - `cargo run --release -- …` and `xbuild …` run the binary under test; `cargo build --release` does nothing (see [`CARGO`]).
+//! - `DOCUMENTS=boards,kernel` in the environment runs just these.
 //! - Blocks with another mark (`text`, `nix` …) or none are only shown. They hold what cannot run here: installing packages, cloning the
 //!   repository, and `tests/run`, which would run this test.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
+
+mod support;
 
 use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+use support::expressions::EXPRESSIONS;
 
 /// What stands in for cargo while the documents' commands run.
 const CARGO: &str = r#"#!/bin/bash
@@ -30,17 +36,8 @@ case "$*" in
 esac
 "#;
 
-/// What evaluation reads, and what the documents mention.
-const COPIED: &[&str] = &[
-    "default.nix",
-    "boards",
-    "pkgs",
-    "sysroots",
-    "toolchains",
-    "tests",
-    "docs",
-    "README.md",
-];
+/// What the documents mention, beside the expressions.
+const MENTIONED: &[&str] = &["tests", "docs", "README.md"];
 
 /// A command, or a block that is a script.
 #[derive(Debug, PartialEq, Eq)]
@@ -64,15 +61,27 @@ fn documents_are_true() {
     if scratch.exists() {
         remove(&scratch);
     }
+    copy_store(
+        &Path::new(env!("CARGO_TARGET_TMPDIR")).join("images/caller/store"),
+        &scratch.join("store"),
+    );
     let bin = scratch.join("bin");
     fs::create_dir_all(&bin).unwrap();
     symlink(env!("CARGO_BIN_EXE_xbuild"), bin.join("xbuild")).unwrap();
     fs::write(bin.join("cargo"), CARGO).unwrap();
     fs::set_permissions(bin.join("cargo"), fs::Permissions::from_mode(0o755)).unwrap();
 
+    let only = std::env::var("DOCUMENTS").ok();
     let mut commands = 0;
     for document in &documents(&repository) {
         let name = document.strip_prefix(&repository).unwrap();
+        let stem = document.file_stem().unwrap().to_str().unwrap();
+        if only
+            .as_ref()
+            .is_some_and(|only| !only.split(',').any(|only| only == stem))
+        {
+            continue;
+        }
         let steps = steps(&fs::read_to_string(document).unwrap())
             .unwrap_or_else(|problem| panic!("{}:{problem}", name.display()));
         if steps.is_empty() {
@@ -80,7 +89,7 @@ fn documents_are_true() {
         }
         let checkout = scratch.join(document.file_stem().unwrap()).join("xbuild");
         fs::create_dir_all(checkout.join("target")).unwrap();
-        for entry in COPIED {
+        for entry in EXPRESSIONS.iter().chain(MENTIONED) {
             let copied = Command::new("cp")
                 .arg("-r")
                 .arg(repository.join(entry))
@@ -98,10 +107,22 @@ fn documents_are_true() {
         commands += steps.len();
     }
     assert!(
-        commands > 30,
+        commands > 30 || only.is_some(),
         "only {commands} commands were found in the documents"
     );
-    remove(&scratch);
+}
+
+/// Copies a store, if it is there, by hard links; without its roots.
+fn copy_store(from: &Path, to: &Path) {
+    if !from.join("nix/store").exists() {
+        return;
+    }
+    let copied = Command::new("sh")
+        .arg("-euc")
+        .arg("mkdir -p \"$2/nix/var\"; cp -al \"$1/nix/store\" \"$2/nix/store\"; cp -a \"$1/nix/var/.\" \"$2/nix/var\"; cd \"$2/nix/var/nix\"; rm -rf gcroots/auto gcroots/xbuild temproots/*")
+        .args(["sh".as_ref(), from.as_os_str(), to.as_os_str()])
+        .status();
+    assert!(copied.unwrap().success(), "cannot copy {}", from.display());
 }
 
 /// `README.md` and `docs/*.md`.
@@ -296,12 +317,17 @@ fn line_agrees(pattern: &str, line: &str) -> bool {
     }
 }
 
+/// The text outside of backticks, single or triple.
+fn without_code(text: &str) -> String {
+    text.split('`').step_by(2).collect()
+}
+
 /// Relative links lead to files that are there, and to headings of theirs.
 #[test]
 fn links_lead_somewhere() {
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     for document in documents(&repository) {
-        let text = fs::read_to_string(&document).unwrap();
+        let text = without_code(&fs::read_to_string(&document).unwrap());
         for link in text
             .split("](")
             .skip(1)

@@ -136,8 +136,11 @@ fn same_derivations() {
         let theirs = nix("nix-instantiate", &stock, &[file, "-A", attribute]).succeeds();
         assert_eq!(ours.stdout, theirs.stdout, "{attribute}");
         let drv = ours.line();
-        let shown = world.xbuild(&["derivation", "show", drv]).succeeds().json();
-        let expected = nix("nix", &stock, &["derivation", "show", drv])
+        let shown = world
+            .xbuild(&["derivation", "show", "--recursive", drv])
+            .succeeds()
+            .json();
+        let expected = nix("nix", &stock, &["derivation", "show", "--recursive", drv])
             .succeeds()
             .json();
         assert_eq!(shown, expected, "{attribute}");

@@ -7,6 +7,7 @@ mod building;
 mod concurrency;
 mod evaluating;
 mod failures;
+mod machines;
 mod sandbox;
 mod storing;
 #[path = "../support/mod.rs"]

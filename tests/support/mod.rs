@@ -7,6 +7,8 @@
     reason = "each test target uses a part of this"
 )]
 
+pub mod emulate;
+pub mod expressions;
 pub mod oracle;
 pub mod ran;
 pub mod web;

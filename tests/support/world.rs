@@ -42,6 +42,25 @@ pub struct World {
 impl World {
     /// The place called `name`, emptied of what an earlier run left in it. It stays after the test, to be looked at.
     pub fn new(name: &str, who: Who) -> Self {
+        let world = Self::at(name, who);
+        xbuild_store::remove_tree(&world.root).expect("remove what an earlier run left");
+        world.prepare();
+        world
+    }
+
+    /// The place of everything that is built for images: its store, empty in a new checkout, stays from run to run and is
+    /// shared by the test programs, since a kernel takes minutes.
+    pub fn images() -> Self {
+        let world = Self::at("images", Who::Caller);
+        for directory in ["home", "work", "tmp"] {
+            xbuild_store::remove_tree(&world.root.join(directory))
+                .expect("remove what an earlier run left");
+        }
+        world.prepare();
+        world
+    }
+
+    fn at(name: &str, who: Who) -> Self {
         let (base, xbuild) = match who {
             Who::Caller => (
                 Path::new(env!("CARGO_TARGET_TMPDIR")),
@@ -57,19 +76,20 @@ impl World {
             Who::Ordinary => "ordinary-user",
         };
         let root = base.join(name).join(user);
-        xbuild_store::remove_tree(&root).expect("remove what an earlier run left");
-        let world = Self {
+        Self {
             store: root.join("store"),
             root,
             who,
             xbuild: xbuild.to_owned(),
-        };
-        for directory in ["home", "work", "tmp"] {
-            fs::create_dir_all(world.root.join(directory)).expect("create a directory of the test");
-            world.give(&world.root.join(directory));
         }
-        world.give(&world.root);
-        world
+    }
+
+    fn prepare(&self) {
+        for directory in ["home", "work", "tmp"] {
+            fs::create_dir_all(self.root.join(directory)).expect("create a directory of the test");
+            self.give(&self.root.join(directory));
+        }
+        self.give(&self.root);
     }
 
     /// The same place with another store.

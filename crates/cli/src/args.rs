@@ -15,7 +15,8 @@ use clap::{Args, Parser, Subcommand};
 #[command(
     after_help = "Exit codes: 0 success; 1 error; 2 wrong usage; 130 interrupted. When a build fails: 96, plus 4 \
     for a failed builder or download, 1 for a timeout, 2 for a wrong hash, 8 for an output that differs when built \
-    again (--rebuild), 16 for an output that is not genuine AArch64: mostly 100."
+    again (--rebuild), 16 for an output that is not genuine AArch64: mostly 100. `xbuild test`: 3 when a check \
+    failed, 4 when the machine did not come up or go down."
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -65,6 +66,12 @@ pub(crate) enum Command {
     PathInfo(PathInfo),
     /// Check that files are genuine AArch64 for a target
     Check(Check),
+    /// List the images that an expression offers, and what the store has of them
+    Targets(Targets),
+    /// Boot an image in QEMU, with its console in this terminal
+    Boot(Boot),
+    /// Boot an image in QEMU and let it check itself
+    Test(Test),
 }
 
 #[derive(Debug, Args)]
@@ -191,6 +198,9 @@ pub(crate) struct Eval {
 pub(crate) enum Derivation {
     /// Print store derivations as JSON
     Show {
+        /// Also all derivations that they are built with
+        #[arg(short, long)]
+        recursive: bool,
         /// .drv paths, or what else `realise` takes
         #[arg(value_name = "DRV", required = true)]
         installables: Vec<String>,
@@ -275,6 +285,60 @@ pub(crate) struct Check {
     #[arg(long, value_name = "NAME")]
     pub(crate) target: Option<String>,
     /// Print the report as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Targets {
+    /// A directory with a default.nix that has an attribute `targets`, or a file
+    #[arg(value_name = "DIR", default_value = ".")]
+    pub(crate) directory: PathBuf,
+    /// Print as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What `boot` and `test` build and run.
+#[derive(Debug, Args)]
+pub(crate) struct Guest {
+    /// DIR#target, or what else has an attribute `vm`; or the store path of such a `vm`
+    #[arg(value_name = "INSTALLABLE")]
+    pub(crate) installable: String,
+    /// Memory of the machine in MiB
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(64..))]
+    pub(crate) memory: Option<u32>,
+    /// Number of CPUs of the machine
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(crate) cpus: Option<u32>,
+    /// Print build logs as they come
+    #[arg(short = 'L', long)]
+    pub(crate) print_build_logs: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Boot {
+    #[command(flatten)]
+    pub(crate) guest: Guest,
+    /// The port of this machine that leads to the guest's ssh
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) ssh_port: Option<u16>,
+    /// Keep the disk in FILE; if there is one already, boot from it in place of a fresh copy of the image
+    #[arg(long, value_name = "FILE")]
+    pub(crate) keep_disk: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Test {
+    #[command(flatten)]
+    pub(crate) guest: Guest,
+    /// How long the machine may take to come up, in seconds
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) timeout: Option<u64>,
+    /// Where the transcript is written; default: xbuild/tests in your state directory
+    #[arg(long, value_name = "FILE")]
+    pub(crate) transcript: Option<PathBuf>,
+    /// Print the result as JSON
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -33,3 +33,16 @@ impl From<xbuild_store::Error> for Failure {
         Error::from(error).into()
     }
 }
+
+impl From<xbuild_vm::Error> for Failure {
+    fn from(error: xbuild_vm::Error) -> Self {
+        Self {
+            code: if matches!(error, xbuild_vm::Error::Interrupted) {
+                130
+            } else {
+                1
+            },
+            message: error.to_string(),
+        }
+    }
+}

@@ -6,6 +6,7 @@ mod args;
 mod commands;
 mod failure;
 mod installable;
+mod machine;
 mod output;
 mod progress;
 mod session;
@@ -28,6 +29,9 @@ fn main() -> ExitCode {
         Command::Store(args) => commands::store::run(&common, args),
         Command::PathInfo(args) => commands::path_info::run(&common, args),
         Command::Check(args) => commands::check::run(&common, args),
+        Command::Targets(args) => commands::targets::run(&common, args),
+        Command::Boot(args) => commands::boot::run(&common, args),
+        Command::Test(args) => commands::test::run(&common, args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

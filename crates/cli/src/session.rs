@@ -138,17 +138,28 @@ impl Session {
         work: impl FnOnce(&Realiser<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let sandbox = self.sandbox()?;
-        self.runs.fetch_add(1, Ordering::SeqCst);
-        let result = work(&Realiser::new(
+        let _run = self.ends_in_order();
+        work(&Realiser::new(
             &self.store,
             sandbox,
             &self.fetcher,
             &self.settings,
             observer,
             &self.cancel,
-        ));
-        self.runs.fetch_sub(1, Ordering::SeqCst);
-        result
+        ))
+    }
+
+    /// As long as the value lives, the first signal does not end the process: what runs looks at [`Session::cancel`] and ends in
+    /// order.
+    pub(crate) fn ends_in_order(&self) -> impl Drop + use<> {
+        struct Run(Arc<AtomicUsize>);
+        impl Drop for Run {
+            fn drop(&mut self) {
+                self.0.fetch_sub(1, Ordering::SeqCst);
+            }
+        }
+        self.runs.fetch_add(1, Ordering::SeqCst);
+        Run(Arc::clone(&self.runs))
     }
 
     /// Realises `wanted` in the middle of an evaluation.

@@ -22,10 +22,11 @@ pub(crate) fn watch(cancel: &CancelToken, runs: &Arc<AtomicUsize>) -> std::io::R
             for (count, signal) in signals.forever().enumerate() {
                 cancel.cancel();
                 if count > 0 || runs.load(Ordering::SeqCst) == 0 {
+                    xbuild_vm::terminal::restore();
                     output::note("error: interrupted");
                     std::process::exit(128 + signal);
                 }
-                output::note("xbuild: stopping the running builds; once more to leave at once");
+                output::note("xbuild: stopping; once more to leave at once");
             }
         })?;
     Ok(())

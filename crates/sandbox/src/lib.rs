@@ -29,6 +29,7 @@
 //! Needs Linux 5.12 or newer; [`probe`] says what is missing.
 
 mod cancel;
+mod companion;
 mod error;
 mod identity;
 mod init;
@@ -46,6 +47,7 @@ mod tree;
 mod wire;
 
 pub use cancel::CancelToken;
+pub use companion::end_with_caller;
 pub use error::{BuilderProblem, SandboxError, Step};
 pub use probe::{Unavailable, probe};
 pub use sandbox::Sandbox;

@@ -24,12 +24,13 @@ pub(crate) fn run(common: &Common, args: &Check) -> Result<(), Failure> {
     let paths = installable::valid_outputs(&session, &args.paths)?;
     let mut reports = Vec::new();
     for path in &paths {
-        let (declared, exceptions) = declared(&session, path)?;
-        let target = match (given, declared) {
-            (Some(target), _) => target,
-            (None, Some(name)) => target_called(&name)?,
+        let declared = declared(&session, path)?;
+        let target = match (&given, &declared.target) {
+            (Some(target), _) => target.clone(),
+            (None, Some(name)) => target_called(name)?,
             (None, None) => target_called("aarch64-linux")?,
         };
+        let target = target.with_compatible(&declared.compatible);
         let closure: BTreeMap<_, _> = session
             .store
             .closure(std::slice::from_ref(path))?
@@ -46,7 +47,7 @@ pub(crate) fn run(common: &Common, args: &Check) -> Result<(), Failure> {
                 &[root],
                 &|path| closure.get(path).cloned(),
                 &target,
-                &exceptions,
+                &declared.exceptions,
             ),
         ));
     }
@@ -107,21 +108,33 @@ fn target_called(name: &str) -> Result<Target, Failure> {
     })
 }
 
-/// What the path's derivation says of its target and exceptions, if it is known.
-fn declared(session: &Session, path: &StorePath) -> Result<(Option<String>, Exceptions), Failure> {
+/// What the path's derivation says for the validator.
+#[derive(Default)]
+struct Declared {
+    target: Option<String>,
+    compatible: String,
+    exceptions: Exceptions,
+}
+
+/// What the path's derivation says, if it is known.
+fn declared(session: &Session, path: &StorePath) -> Result<Declared, Failure> {
     let deriver = session
         .store
         .query_path_info(path)?
         .and_then(|info| info.deriver);
     let Some(deriver) = deriver else {
-        return Ok((None, Exceptions::default()));
+        return Ok(Declared::default());
     };
     if !session.store.is_valid(&deriver)? {
-        return Ok((None, Exceptions::default()));
+        return Ok(Declared::default());
     }
     let derivation = read_derivation(&session.store, &deriver)?;
     let exceptions =
         Exceptions::parse(&attribute(&derivation, "xbuildExceptions").unwrap_or_default())
             .map_err(|error| Failure::text(format!("{deriver}: {error}")))?;
-    Ok((attribute(&derivation, "xbuildTarget"), exceptions))
+    Ok(Declared {
+        target: attribute(&derivation, "xbuildTarget"),
+        compatible: attribute(&derivation, "xbuildCompatible").unwrap_or_default(),
+        exceptions,
+    })
 }

@@ -15,16 +15,19 @@ use crate::session::Session;
 const JSON_VERSION: u32 = 4;
 
 pub(crate) fn run(common: &Common, args: &Derivation) -> Result<(), Failure> {
-    let Derivation::Show { installables } = args;
+    let Derivation::Show {
+        recursive,
+        installables,
+    } = args;
     let session = Arc::new(Session::open(common, &[], false)?);
     let source = Source {
         file: None,
         attributes: Vec::new(),
         inputs: Inputs::default(),
     };
-    let mut shown = serde_json::Map::new();
+    let mut paths = Vec::new();
     for wanted in installable::resolve(&session, installables, &source)? {
-        let path = match wanted {
+        paths.push(match wanted {
             Wanted::Outputs(drv, _) => drv,
             Wanted::Path(path) => {
                 let info = session.store.query_path_info(&path)?;
@@ -34,11 +37,20 @@ pub(crate) fn run(common: &Common, args: &Derivation) -> Result<(), Failure> {
                     ))
                 })?
             }
-        };
+        });
+    }
+    let mut shown = serde_json::Map::new();
+    while let Some(path) = paths.pop() {
+        if shown.contains_key(path.base_name()) {
+            continue;
+        }
         let derivation = read_derivation(&session.store, &path)?;
         let json = derivation
             .to_json()
             .map_err(|error| Failure::text(format!("{path}: {error}")))?;
+        if *recursive {
+            paths.extend(derivation.input_drvs.keys().cloned());
+        }
         shown.insert(path.base_name().to_owned(), json);
     }
     output::line(serde_json::json!({ "derivations": shown, "version": JSON_VERSION }).to_string())

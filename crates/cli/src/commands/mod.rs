@@ -1,5 +1,6 @@
 //! The commands, one a file.
 
+pub(crate) mod boot;
 pub(crate) mod check;
 pub(crate) mod derivation;
 pub(crate) mod eval;
@@ -8,3 +9,5 @@ pub(crate) mod log;
 pub(crate) mod path_info;
 pub(crate) mod realise;
 pub(crate) mod store;
+pub(crate) mod targets;
+pub(crate) mod test;

@@ -1,0 +1,1 @@
+{ imports = ./parts/hostname.nix; }

@@ -1,0 +1,3 @@
+{ lib, boards, ... }: {
+  options.a = lib.mkOption { default = boards; };
+}

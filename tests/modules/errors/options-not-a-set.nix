@@ -1,0 +1,4 @@
+{ lib, ... }: {
+  options.a = lib.types.bool;
+  options.b = 1;
+}

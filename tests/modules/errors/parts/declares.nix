@@ -1,0 +1,1 @@
+{ lib, ... }: { options.hostName = lib.mkOption { type = lib.types.int; }; }

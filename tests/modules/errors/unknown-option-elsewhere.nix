@@ -1,0 +1,5 @@
+{ lib, ... }: {
+  imports = [ ./parts/hostname.nix ];
+  options.networking.hostName = lib.mkOption { };
+  options.system.name = lib.mkOption { };
+}

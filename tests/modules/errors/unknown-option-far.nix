@@ -1,0 +1,4 @@
+{ lib, ... }: {
+  options.services = { httpd = lib.mkOption { }; dropbear = lib.mkOption { }; };
+  config.services.prometheus.enable = true;
+}

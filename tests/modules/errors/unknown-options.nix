@@ -1,0 +1,4 @@
+{ lib, ... }: {
+  options.a.first = lib.mkOption { };
+  config = { a.frist = 1; bcd = 2; };
+}

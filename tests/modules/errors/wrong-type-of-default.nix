@@ -1,0 +1,6 @@
+{ lib, ... }: {
+  options.level = lib.mkOption {
+    type = lib.types.enum [ "low" "high" "none" ];
+    default = "medium";
+  };
+}

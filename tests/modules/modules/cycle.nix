@@ -1,0 +1,5 @@
+# Imports who imports it.
+{
+  imports = [ ./imports.nix ];
+  list = [ "cycle" ];
+}

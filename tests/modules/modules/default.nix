@@ -1,0 +1,4 @@
+{
+  imports = [ ./imports.nix (toString ./list.nix) ];
+  list = [ "default" ];
+}

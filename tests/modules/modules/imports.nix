@@ -1,0 +1,4 @@
+{
+  imports = [ ./list.nix ./cycle.nix ];
+  list = [ "imports" ];
+}

@@ -1,0 +1,4 @@
+{ lib, ... }: {
+  options.list = lib.mkOption { type = lib.types.listOf lib.types.str; };
+  config.list = [ "list" ];
+}
