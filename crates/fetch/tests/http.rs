@@ -4,7 +4,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -551,25 +551,30 @@ fn mirrors_are_named_in_errors() {
     insta::assert_snapshot!(first, @"hash mismatch in file downloaded from 'http://SERVER/debian/pool/x.deb' for 'mirror://debian/pool/x.deb':");
 }
 
+/// The environment belongs to the whole process, so the fetch is in another one: this test once more, told where to fetch to.
 #[test]
 fn a_proxy_is_asked_for_the_whole_url() {
+    const DEST: &str = "XBUILD_TEST_DEST";
+    if let Some(dest) = std::env::var_os(DEST) {
+        let fetcher = Fetcher::new(FetchOptions::default());
+        let (url, stop) = ("http://server.invalid/x?y", AtomicBool::new(false));
+        fetcher
+            .fetch(url, Path::new(&dest), None, &mut |_| {}, &stop)
+            .unwrap();
+        return;
+    }
     let proxy = Server::start(|_, request, stream| {
         assert_eq!(request.header("host"), Some("server.invalid"));
         ok(stream, request.target.as_bytes());
     });
     let dir = tempfile::tempdir().unwrap();
-    // The environment belongs to the whole process, so the fetch is in another one: this test program, with one test.
     let status = std::process::Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "through_the_proxy_of_the_environment",
-            "--ignored",
-        ])
+        .args(["--exact", "a_proxy_is_asked_for_the_whole_url"])
         .env(
             "http_proxy",
             format!("http://user:secret@{}", proxy.address),
         )
-        .env("XBUILD_TEST_DEST", dir.path().join("dest"))
+        .env(DEST, dir.path().join("dest"))
         .env_remove("no_proxy")
         .env_remove("NO_PROXY")
         .stdout(std::process::Stdio::null())
@@ -583,22 +588,6 @@ fn a_proxy_is_asked_for_the_whole_url() {
         proxy.requests.lock().unwrap()[0].header("proxy-authorization"),
         Some("basic dxnlcjpzzwnyzxq=")
     );
-}
-
-#[test]
-#[ignore = "run by a_proxy_is_asked_for_the_whole_url in a process of its own"]
-fn through_the_proxy_of_the_environment() {
-    let dest = PathBuf::from(std::env::var_os("XBUILD_TEST_DEST").unwrap());
-    let fetcher = Fetcher::new(FetchOptions::default());
-    fetcher
-        .fetch(
-            "http://server.invalid/x?y",
-            &dest,
-            None,
-            &mut |_| {},
-            &AtomicBool::new(false),
-        )
-        .unwrap();
 }
 
 #[test]
