@@ -7,11 +7,18 @@
 //! The two states in brackets are passed through when somebody can log in by ssh. Every state has a time-out. A kernel panic, a
 //! firmware that finds nothing to boot, or a QEMU that ends end the test in any state.
 
+mod event;
+mod outcome;
+mod words;
+
 use std::collections::VecDeque;
 use std::time::Duration;
 
+pub use self::event::{Action, Event, Expected, Progress};
+pub use self::outcome::{Check, Outcome, Stage, Trouble};
+use self::words::{KERNEL, KEY_WRITTEN, NOT_UP, authorise, has_mark, not_bootable, summary};
 use crate::console::Lines;
-use crate::description::{BootMenu, Dialect, Timeouts};
+use crate::description::Dialect;
 use crate::qemu::Ending;
 
 /// Lines of the console that are kept for messages.
@@ -33,172 +40,6 @@ const PANIC: Duration = Duration::from_secs(2);
 
 /// The machine's name for itself.
 const MACHINE: &str = "aarch64";
-
-/// What is expected of an image.
-#[derive(Debug, Clone)]
-pub struct Expected {
-    /// The line that says that the machine is up.
-    pub ready: String,
-    /// What the console understands.
-    pub dialect: Dialect,
-    /// The key that the boot menu needs.
-    pub boot_menu: Option<BootMenu>,
-    /// Whether firmware boots the image.
-    pub firmware: bool,
-    /// A public key: log in with it, by ssh.
-    pub login: Option<String>,
-    /// How long things may take.
-    pub timeouts: Timeouts,
-}
-
-/// What happened.
-#[derive(Debug)]
-pub enum Event<'a> {
-    /// The console printed this.
-    Output(&'a [u8]),
-    /// Time has passed.
-    Tick,
-    /// The attempt to log in has ended: what `uname -m` printed, or why it failed.
-    LoggedIn(Result<String, String>),
-    /// QEMU has ended.
-    Ended(Ending),
-}
-
-/// What to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
-    /// Type this.
-    Send(String),
-    /// Log in by ssh and run `uname -m`.
-    Login,
-    /// Tell the user.
-    Tell(Progress),
-    /// The test is over: see [`Session::outcome`].
-    Finish,
-}
-
-/// What the user is told on the way.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Progress {
-    /// A stage was reached.
-    Stage(Stage),
-    /// A check has passed or failed.
-    Check(Check),
-}
-
-/// How far a machine has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Stage {
-    /// It was switched on.
-    Started,
-    /// The boot menu is there.
-    Menu,
-    /// The kernel runs.
-    Kernel,
-    /// The ready mark was printed.
-    Ready,
-    /// The checks are done.
-    Checked,
-    /// It is off.
-    Off,
-}
-
-impl Stage {
-    /// The stage, in words.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Started => "started",
-            Self::Menu => "boot menu",
-            Self::Kernel => "kernel",
-            Self::Ready => "ready",
-            Self::Checked => "checked",
-            Self::Off => "off",
-        }
-    }
-}
-
-/// A check and its result.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Check {
-    /// Its name.
-    pub name: String,
-    /// Whether it passed.
-    pub passed: bool,
-    /// What it said.
-    pub detail: String,
-}
-
-/// Why a test could not go on.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Trouble {
-    /// The kernel panicked.
-    #[error("the kernel panicked: {0}")]
-    Panic(String),
-    /// Firmware found nothing to boot.
-    #[error(
-        "the firmware did not boot the disk: it printed `{0}`\nhint: look at the ESP (EFI/BOOT/BOOTAA64.EFI) and at the partition table"
-    )]
-    NotBootable(String),
-    /// The boot menu stays.
-    #[error(
-        "the boot menu went on for {} s after the keys `{keys}` were typed, and started no kernel\nhint: look at the loader's entries",
-        after.as_secs()
-    )]
-    MenuStuck {
-        /// What was typed.
-        keys: String,
-        /// When the test gave up.
-        after: Duration,
-    },
-    /// Something did not come in time.
-    #[error("timed out after {} s, waiting for {what}{}", after.as_secs(), hint.map_or(String::new(), |hint| format!("\nhint: {hint}")))]
-    TimedOut {
-        /// What was waited for.
-        what: String,
-        /// For how long.
-        after: Duration,
-        /// What may be the cause.
-        hint: Option<&'static str>,
-    },
-    /// QEMU ended too early, as it does when the guest resets or switches off.
-    #[error("the machine switched off or reset itself, before {what}")]
-    EndedEarly {
-        /// What had not been seen.
-        what: String,
-    },
-    /// QEMU failed.
-    #[error("QEMU failed before {what} ({status}){}", if messages.is_empty() { String::new() } else { format!(":\n{messages}") })]
-    Qemu {
-        /// What had not been seen.
-        what: String,
-        /// How it ended.
-        status: String,
-        /// What it printed.
-        messages: String,
-    },
-}
-
-/// What came out of a test.
-#[derive(Debug, Clone, Default)]
-pub struct Outcome {
-    /// The checks, in order.
-    pub checks: Vec<Check>,
-    /// Why the test could not go on to its end.
-    pub trouble: Option<Trouble>,
-    /// When each stage was reached.
-    pub stages: Vec<(Stage, Duration)>,
-    /// The last lines of the console.
-    pub tail: Vec<String>,
-}
-
-impl Outcome {
-    /// Whether everything was as it should be.
-    #[must_use]
-    pub fn is_good(&self) -> bool {
-        self.trouble.is_none() && self.checks.iter().all(|check| check.passed)
-    }
-}
 
 /// The states.
 #[derive(Debug, Clone)]
@@ -690,55 +531,6 @@ impl Session {
         let after = limit;
         self.fail(now, Trouble::TimedOut { what, after, hint }, actions);
     }
-}
-
-/// What the console says in place of the ready mark when services do not come up: `xbuild-failed: NAME: not up: SERVICES`.
-const NOT_UP: &str = "xbuild-failed: ";
-
-/// What is printed when the kernel starts, the first by its EFI stub. Most images ask for fewer messages than the others.
-const KERNEL: [&str; 3] = [
-    "EFI stub: ",
-    "Booting Linux on physical CPU",
-    "Linux version ",
-];
-
-/// What the console prints when the key is in its place; typed in two pieces, so that the echo is not taken for it.
-const KEY_WRITTEN: &str = "xbuild-key-written";
-
-/// The command that lets in who has the key.
-fn authorise(key: &str) -> String {
-    format!(
-        "mkdir -p /root/.ssh && chmod 700 /root/.ssh && echo '{key}' >>/root/.ssh/authorized_keys && chmod 600 /root/.ssh/authorized_keys && echo xbuild-key'-'written\n"
-    )
-}
-
-/// Whether a line has the ready mark, and not that of an image whose name is longer.
-fn has_mark(line: &str, mark: &str) -> bool {
-    line.match_indices(mark).any(|(at, _)| {
-        let next = line[at + mark.len()..].chars().next();
-        !next.is_some_and(|next| next.is_alphanumeric() || matches!(next, '-' | '_' | '.'))
-    })
-}
-
-/// What EDK II prints when it does not boot the disk.
-fn not_bootable(line: &str) -> Option<&str> {
-    const SIGNS: [&str; 4] = [
-        "Shell>",
-        "UEFI Interactive Shell",
-        ">>Start PXE",
-        "No bootable option or device was found",
-    ];
-    SIGNS
-        .iter()
-        .any(|sign| line.contains(sign))
-        .then(|| line.trim())
-}
-
-/// `N passed, M failed`
-fn summary(said: &str) -> Option<(u64, u64)> {
-    let (passed, failed) = said.split_once(" passed, ")?;
-    let failed = failed.strip_suffix(" failed")?;
-    Some((passed.parse().ok()?, failed.parse().ok()?))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::description::{BootMenu, Timeouts};
 
 /// A test, and what it wanted so far.
 struct Play {
