@@ -36,6 +36,10 @@ for_each_user! {
         world.xbuild(&["eval", "default.nix", "-A", "bad"]).fails(1).says(&["iner", "Did you mean inner?", "default.nix:3:"]);
         world.xbuild(&["eval", "default.nix", "-A", "goood"]).fails(1).says(&["goood", "good"]);
         world.xbuild(&["eval", "default.nix", "-A", "broken"]).fails(1).says(&["on purpose"]);
+        // As stock Nix indents it, with a trace before it and without.
+        for expression in [r#"throw "one\ntwo""#, r#"let x = throw "one\ntwo"; in x + 1"#] {
+            world.xbuild(&["eval", "-E", expression]).fails(1).says(&["error: one\n       two\n"]);
+        }
         world.xbuild(&["eval", "default.nix", "-A", "deep"]).fails(1).says(&["max-call-depth"]);
         world.xbuild(&["eval", "default.nix", "-A", "loop"]).fails(1).says(&["infinite recursion"]);
         world.xbuild(&["eval", "-E", "{ a = 1; b = }"]).fails(1).says(&["{ a = 1; b = }", "^"]);

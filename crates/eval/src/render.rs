@@ -99,9 +99,9 @@ impl Evaluator {
             out.push_str("\n       (stack trace truncated; use '--show-trace' to show the full, detailed trace)\n");
         }
         if shown == 0 {
-            let _ = writeln!(out, " {}", indent(&data.message, 7));
+            let _ = writeln!(out, " {}", indent(&data.message));
         } else {
-            let _ = writeln!(out, "\n       error: {}", indent(&data.message, 14));
+            let _ = writeln!(out, "\n       error: {}", indent(&data.message));
         }
         match &data.syntax {
             Some(syntax) => {
@@ -137,7 +137,7 @@ impl Evaluator {
     }
 }
 
-/// Indents all lines but the first.
-fn indent(text: &str, by: usize) -> String {
-    text.replace('\n', &format!("\n{:by$}", ""))
+/// Indents all lines but the first by as much as stock Nix does, whether a trace stands before the message or not.
+fn indent(text: &str) -> String {
+    text.replace('\n', "\n       ")
 }
