@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use xbuild_eval::settings::SearchPathEntry;
 use xbuild_fetch::{FetchOptions, Fetcher, Mirrors};
 use xbuild_realise::{Error, Mode, Observer, Realiser, Settings, StoreHost, Wanted};
 use xbuild_sandbox::{CancelToken, Sandbox};
@@ -14,6 +13,7 @@ use crate::args::{Common, Inputs};
 use crate::failure::Failure;
 use crate::output;
 use crate::progress::Printer;
+use crate::search_path;
 use crate::signals;
 
 /// The state of one run of the program.
@@ -184,18 +184,21 @@ impl Session {
 
     /// The settings of an evaluation.
     pub(crate) fn eval_settings(&self, inputs: &Inputs) -> xbuild_eval::Settings {
-        let from_env = std::env::var("NIX_PATH").unwrap_or_default();
+        let chosen = &self.settings.eval;
+        let system = chosen.system.as_ref().unwrap_or(&self.settings.system);
         xbuild_eval::Settings {
-            search_path: inputs
-                .include
-                .iter()
-                .map(String::as_str)
-                .chain(from_env.split(':').filter(|entry| !entry.is_empty()))
-                .map(SearchPathEntry::parse)
-                .collect(),
-            system: self.settings.system.clone(),
+            search_path: search_path::entries(&self.settings, &inputs.include),
+            pure: chosen.pure,
+            restrict: chosen.restrict,
+            allowed_uris: chosen.allowed_uris.clone(),
+            system: system.clone(),
+            allow_import_from_derivation: chosen.allow_import_from_derivation,
+            trace_import_from_derivation: chosen.trace_import_from_derivation,
             max_call_depth: u32::try_from(self.settings.max_call_depth).unwrap_or(u32::MAX),
+            trace_verbose: chosen.trace_verbose,
+            abort_on_warn: chosen.abort_on_warn,
             features: self.settings.experimental_features.clone(),
+            lints: chosen.lints,
             ..xbuild_eval::Settings::default()
         }
     }

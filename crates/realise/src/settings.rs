@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use crate::eval_settings::{self, EvalSettings};
+
 /// How many steps run at once and how a build is run.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -52,6 +54,8 @@ pub struct Settings {
     pub keep_outputs: bool,
     /// `keep-derivations`, for garbage collection.
     pub keep_derivations: bool,
+    /// How expressions are evaluated.
+    pub eval: EvalSettings,
 }
 
 impl Default for Settings {
@@ -77,6 +81,7 @@ impl Default for Settings {
             show_trace: false,
             keep_outputs: false,
             keep_derivations: true,
+            eval: EvalSettings::default(),
         }
     }
 }
@@ -164,6 +169,74 @@ const KEYS: &[&str] = &[
     "timeout",
 ];
 
+/// The settings that are on or off: as options, `--KEY` and `--no-KEY`.
+const BOOLEANS: &[&str] = &[
+    "keep-derivations",
+    "keep-failed",
+    "keep-going",
+    "keep-outputs",
+    "show-trace",
+];
+
+/// All keys that this version honours.
+fn keys() -> impl Iterator<Item = &'static str> {
+    KEYS.iter()
+        .chain(eval_settings::BOOLEANS)
+        .chain(eval_settings::VALUES)
+        .copied()
+}
+
+/// What kind of value a setting has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyKind {
+    /// `true` or `false`.
+    Switch,
+    /// Anything else.
+    Value,
+}
+
+/// The kind of a setting, if there is one that is called `key` (or, with `extra-`, can be appended to).
+#[must_use]
+pub fn kind_of(key: &str) -> Option<KeyKind> {
+    let alias = |key| {
+        ALIASES
+            .iter()
+            .find(|(alias, _)| *alias == key)
+            .map_or(key, |(_, canonical)| *canonical)
+    };
+    let base = alias(key);
+    if BOOLEANS.contains(&base) || eval_settings::BOOLEANS.contains(&base) {
+        return Some(KeyKind::Switch);
+    }
+    let is_key = keys().any(|known| known == base) || IGNORED_VALUES.contains(&base);
+    let is_list = || {
+        let list = key.strip_prefix("extra-").map(alias);
+        list.is_some_and(|list| LISTS.contains(&list))
+    };
+    (is_key || is_list()).then_some(KeyKind::Value)
+}
+
+pub(crate) fn boolean(key: &str, value: &str) -> Result<bool, SettingError> {
+    match value {
+        "true" | "yes" | "1" => Ok(true),
+        "false" | "no" | "0" => Ok(false),
+        _ => Err(SettingError::Value {
+            key: key.to_owned(),
+            value: value.to_owned(),
+            expected: "`true` or `false`",
+        }),
+    }
+}
+
+/// Of [`IGNORED`], what is given as an option with a value.
+const IGNORED_VALUES: &[&str] = &[
+    "builders",
+    "extra-platforms",
+    "substituters",
+    "system-features",
+    "trusted-public-keys",
+];
+
 /// Keys of Nix that may be given with `--option` and have no effect in this version.
 const IGNORED: &[&str] = &[
     "accept-flake-config",
@@ -172,6 +245,9 @@ const IGNORED: &[&str] = &[
     "build-users-group",
     "builders",
     "builders-use-substitutes",
+    "debugger-on-trace",
+    "debugger-on-warn",
+    "eval-cache",
     "extra-platforms",
     "fallback",
     "require-sigs",
@@ -186,9 +262,11 @@ const IGNORED: &[&str] = &[
 
 /// The settings that are lists: `extra-KEY` appends to them.
 const LISTS: &[&str] = &[
+    "allowed-uris",
     "allowed-users",
     "experimental-features",
     "extra-platforms",
+    "nix-path",
     "sandbox-paths",
     "substituters",
     "system-features",
@@ -251,15 +329,7 @@ impl Settings {
             let n = number("a number of seconds")?;
             Ok((n != 0 || !zero_is_none).then(|| Duration::from_secs(n)))
         };
-        let boolean = || match value {
-            "true" | "yes" | "1" => Ok(true),
-            "false" | "no" | "0" => Ok(false),
-            _ => Err(SettingError::Value {
-                key: key.to_owned(),
-                value: value.to_owned(),
-                expected: "`true` or `false`",
-            }),
-        };
+        let boolean = || boolean(key, value);
         let list = |current: &mut Vec<String>| {
             if !append {
                 current.clear();
@@ -269,6 +339,9 @@ impl Settings {
         let size = |expected| {
             Ok::<_, SettingError>(usize::try_from(number(expected)?).unwrap_or(usize::MAX))
         };
+        if let Some(result) = self.eval.set(base, value, append) {
+            return result;
+        }
         match base {
             "max-jobs" if value == "auto" => self.max_jobs = processors(),
             "max-jobs" => self.max_jobs = size("a number or `auto`")?,
@@ -325,10 +398,7 @@ impl Settings {
             }
             other if IGNORED.contains(&other) => {}
             _ => {
-                let suggestion = KEYS
-                    .iter()
-                    .copied()
-                    .min_by_key(|known| distance(known, key));
+                let suggestion = keys().min_by_key(|known| distance(known, key));
                 return Err(SettingError::Unknown {
                     key: key.to_owned(),
                     suggestion: suggestion
@@ -357,6 +427,11 @@ impl Settings {
     /// A file that exists but cannot be read, a line that is no setting, a value of the wrong form.
     pub fn load(env: &dyn Fn(&str) -> Option<String>) -> Result<Self, SettingError> {
         let mut settings = Self::default();
+        if env("NIX_ABORT_ON_WARN")
+            .is_some_and(|value| ["1", "yes", "true"].contains(&value.as_str()))
+        {
+            settings.eval.abort_on_warn = true;
+        }
         let system = PathBuf::from(env("NIX_CONF_DIR").unwrap_or_else(|| "/etc/nix".to_owned()))
             .join("nix.conf");
         for file in std::iter::once(system).chain(user_files(env).into_iter().rev()) {

@@ -122,7 +122,8 @@ fn references_in(ev: &Evaluator, path: &Path, contents: &[u8]) -> Vec<StorePath>
 }
 
 fn read_file_type(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
-    let path = ev.readable_path(args[0], pos)?;
+    let path = ev.coerce_to_real_path(args[0], pos, REALISING)?;
+    ev.check_link_readable(&path, pos)?;
     match ev.file_type(&path, pos)? {
         Some(kind) => Ok(ev.string(kind.name().as_bytes())),
         None => Err(EvalError::new(
@@ -140,6 +141,9 @@ fn read_dir(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     };
     let mut attrs = AttrsBuilder::with_capacity(entries.len());
     for (name, kind) in entries {
+        if !ev.can_see(&path.join(&name)) {
+            continue;
+        }
         let kind = ev.intern(kind.name().as_bytes());
         let kind = ev.name_value(kind);
         attrs.insert(ev.intern(name.as_bytes()), kind, Pos::NONE);
@@ -153,7 +157,12 @@ fn path_exists(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let directory = text.ends_with(b"/") || text.ends_with(b"/.");
     let path = ev.coerce_to_real_path(argument, pos, REALISING)?;
     // What may not be looked at does not exist.
-    if ev.check_readable(&path, pos).is_err() {
+    let readable = if directory {
+        ev.check_readable(&path, pos)
+    } else {
+        ev.check_link_readable(&path, pos)
+    };
+    if readable.is_err() {
         return Ok(Value::FALSE);
     }
     let mut found = ev.file_type(&path, pos)?;

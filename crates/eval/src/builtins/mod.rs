@@ -26,6 +26,7 @@ mod attr_sets;
 mod closure;
 mod context;
 mod control;
+pub mod documentation;
 mod ere;
 mod fetch;
 mod files;
@@ -45,7 +46,7 @@ mod strings;
 mod toml;
 mod types;
 mod versions;
-mod xml;
+pub mod xml;
 mod xml_writer;
 
 use std::rc::Rc;
