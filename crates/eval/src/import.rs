@@ -297,12 +297,12 @@ fn import(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
 }
 
 fn scoped_import(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
+    let path = ev.coerce_to_real_path(args[1], pos, "while realising the context of a path")?;
     let scope: Attrs = ev.force_attrs(
         args[0],
         pos,
         "while evaluating the first argument passed to builtins.scopedImport",
     )?;
-    let path = ev.coerce_to_real_path(args[1], pos, "while realising the context of a path")?;
     let file = ev.resolve_import(&path, pos)?;
     let names: Vec<Symbol> = scope.iter().map(|attr| attr.name).collect();
     let values: Vec<Value> = scope.iter().map(|attr| attr.value).collect();

@@ -81,6 +81,17 @@ impl Evaluator {
         }
     }
 
+    /// The error of a directory that could not be read.
+    fn unreadable_dir(&self, path: &Path, error: &HostError, pos: Pos) -> EvalError {
+        match self.host.file_type(path) {
+            Ok(Some(FileType::Regular)) => EvalError::new(
+                pos,
+                format!("cannot read directory \"{}\": Not a directory", path.display()),
+            ),
+            _ => self.unreadable(path, error, pos),
+        }
+    }
+
     fn file_type(&self, path: &Path, pos: Pos) -> Result<Option<FileType>> {
         self.host
             .file_type(path)
@@ -137,7 +148,7 @@ fn read_dir(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let path = ev.readable_path(args[0], pos)?;
     let entries = match ev.host.read_dir(&path) {
         Ok(entries) => entries,
-        Err(error) => return Err(ev.unreadable(&path, &error, pos)),
+        Err(error) => return Err(ev.unreadable_dir(&path, &error, pos)),
     };
     let mut attrs = AttrsBuilder::with_capacity(entries.len());
     for (name, kind) in entries {

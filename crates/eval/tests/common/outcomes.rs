@@ -130,7 +130,8 @@ impl Expressions {
         outcomes
     }
 
-    fn command(&self, program: &str) -> Command {
+    /// The oracle's command of this name, with a store of its own.
+    pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = Command::new(self.oracle.join("bin").join(program));
         let root = self.dir.path().join("store");
         command
@@ -189,9 +190,10 @@ impl Expressions {
         if lines().any(|line| line == "\u{1b}[35;1m\"fine\"\u{1b}[0m") {
             return Ok(String::new());
         }
+        // With a trace, the message comes after it; it may be empty.
         let message = lines()
             .filter_map(|line| line.strip_prefix("error:"))
-            .rfind(|message| !message.is_empty());
+            .last();
         match message {
             Some(message) => Err(self.general(message.trim())),
             None => panic!("no message in {answer}"),
