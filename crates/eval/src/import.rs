@@ -70,7 +70,7 @@ impl Evaluator {
         self.run_program(program, &[])
     }
 
-    fn run_program(&mut self, program: Program, values: &[Value]) -> Result<Value> {
+    pub(crate) fn run_program(&mut self, program: Program, values: &[Value]) -> Result<Value> {
         let env = self.heap.env(None, program.frame_size as usize);
         for (slot, value) in values.iter().enumerate() {
             env.set(slot as u32, *value);
@@ -156,7 +156,7 @@ impl Evaluator {
         })
     }
 
-    fn load(&mut self, file: &Path, names: &[Symbol], pos: Pos) -> Result<Program> {
+    pub(crate) fn load(&mut self, file: &Path, names: &[Symbol], pos: Pos) -> Result<Program> {
         if file == Path::new(FETCHURL_PATH) {
             let text = FETCHURL_TEXT.as_bytes();
             return self.parse_and_compile(
