@@ -40,8 +40,13 @@ impl Inputs {
                     (None, Some((store_path, rest))) => self.store.physical(&store_path).join(rest),
                     (None, None) => path.clone(),
                 };
-                let exists = std::fs::symlink_metadata(&physical)
-                    .map_err(Error::io("read", path.clone()))?;
+                let exists = std::fs::symlink_metadata(&physical).map_err(|source| {
+                    if source.kind() == std::io::ErrorKind::NotFound {
+                        Error::refused(format!("path '{}' does not exist", path.display()))
+                    } else {
+                        Error::io("read", path.clone())(source)
+                    }
+                })?;
                 newest = exists.mtime();
                 let mut note = |entry: &Path, _| {
                     let metadata = std::fs::symlink_metadata(entry)?;

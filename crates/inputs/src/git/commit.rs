@@ -54,7 +54,7 @@ impl Inputs {
         let exists = format!("{rev}^{{commit}}");
         if !repository.succeeds(&["cat-file", "-e", &exists])? {
             return Err(Error::refused(format!(
-                "getting Git object '{rev}': object not found in '{}'",
+                "getting Git object '{rev}': object not found - no match for id ({rev}) in '{}'",
                 place.shown()
             )));
         }
@@ -265,11 +265,15 @@ pub(super) fn head(repository: &Repository<'_>) -> Result<Option<String>> {
 /// The commit that a reference leads to.
 pub(super) fn resolve(repository: &Repository<'_>, reference: &str) -> Result<String> {
     let commit = format!("{reference}^{{commit}}");
-    let what = || format!("resolving Git reference '{reference}'");
-    let text = repository.text(
-        &["rev-parse", "--verify", "--end-of-options", &commit],
-        what,
-    )?;
+    let args = [
+        "rev-parse",
+        "--verify",
+        "--quiet",
+        "--end-of-options",
+        &commit,
+    ];
+    let what = || format!("resolving Git reference '{reference}': revspec '{reference}' not found");
+    let text = repository.text(&args, what)?;
     Ok(text.trim().to_owned())
 }
 
