@@ -79,6 +79,9 @@ pub(crate) fn define(
         .copied()
         .chain([import::TABLE, derivation::TABLE]);
     for builtin in tables.flatten() {
+        if builtin.name == "fetchTree" && !settings.has_fetch_tree() {
+            continue;
+        }
         add(builtin.name, Value::from(builtin));
     }
     for constant in COMPUTED {

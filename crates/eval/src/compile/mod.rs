@@ -290,8 +290,7 @@ impl Compiler<'_> {
             .map(|element| self.delayed(element, None))
             .collect();
         let heap = self.ev.heap;
-        let constants: Option<Vec<Value>> =
-            codes.iter().map(|code| member(heap, code)).collect();
+        let constants: Option<Vec<Value>> = codes.iter().map(|code| member(heap, code)).collect();
         match constants {
             Some(values) => Code::Const(self.ev.list(&values)),
             None => Code::List(self.ev.heap.alloc_slice(&codes)),
