@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::output;
 use crate::progress::Printer;
 use crate::search_path;
-use crate::signals;
+use crate::signals::{self, Interrupts};
 
 /// The state of one run of the program.
 pub(crate) struct Session {
@@ -37,12 +37,20 @@ impl Session {
         overrides: &[(&str, String)],
         builds: bool,
     ) -> Result<Self, Failure> {
-        Self::open_with(common, overrides, builds, false)
+        Self::open_with(common, overrides, builds, false, None)
+    }
+
+    /// For a conversation, which Ctrl-C does not end.
+    pub(crate) fn open_interactive(
+        common: &Common,
+        interrupts: &Arc<Interrupts>,
+    ) -> Result<Self, Failure> {
+        Self::open_with(common, &[], false, false, Some(interrupts))
     }
 
     /// For a command that deletes from the store, which must work on a full disk as well.
     pub(crate) fn open_to_delete(common: &Common) -> Result<Self, Failure> {
-        Self::open_with(common, &[], false, true)
+        Self::open_with(common, &[], false, true, None)
     }
 
     fn open_with(
@@ -50,6 +58,7 @@ impl Session {
         overrides: &[(&str, String)],
         builds: bool,
         use_reserve: bool,
+        interrupts: Option<&Arc<Interrupts>>,
     ) -> Result<Self, Failure> {
         let settings = Self::settings(common, overrides)?;
         let sandbox = OnceLock::new();
@@ -59,8 +68,11 @@ impl Session {
         let cancel = CancelToken::new()
             .map_err(|error| Failure::text(format!("cannot make an event descriptor: {error}")))?;
         let runs = Arc::new(AtomicUsize::new(0));
-        signals::watch(&cancel, &runs)
-            .map_err(|error| Failure::text(format!("cannot watch for signals: {error}")))?;
+        match interrupts {
+            Some(interrupts) => signals::watch_interactive(interrupts),
+            None => signals::watch(&cancel, &runs),
+        }
+        .map_err(|error| Failure::text(format!("cannot watch for signals: {error}")))?;
         let options = |read_only| {
             let asked = cancel.clone();
             StoreOptions {

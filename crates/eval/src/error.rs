@@ -92,8 +92,8 @@ impl EvalError {
 
     /// A text that is not of the language; the parser's error tells more places and what to do.
     #[cold]
-    pub fn syntax(pos: Pos, error: SyntaxError) -> Self {
-        let mut this = Self::new(pos, error.kind().to_string());
+    pub fn syntax(pos: Pos, message: String, error: SyntaxError) -> Self {
+        let mut this = Self::new(pos, message);
         this.0.syntax = Some(error);
         this
     }

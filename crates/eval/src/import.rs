@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use bumpalo::Bump;
-use xbuild_syntax::Lints;
+use xbuild_syntax::{Lints, SyntaxError, SyntaxErrorKind};
 use xbuild_syntax::ast::Expr;
 use xbuild_syntax::symbol::Symbol;
 
@@ -134,7 +134,21 @@ impl Evaluator {
         }
         match expr {
             Ok(expr) => work(self, expr, base),
-            Err(error) => Err(EvalError::syntax(base.pos(error.span()), error)),
+            Err(error) => {
+                let message = self.syntax_message(&error);
+                Err(EvalError::syntax(base.pos(error.span()), message, error))
+            }
+        }
+    }
+
+    /// The first line of a syntax error. As in Nix, that of a name bound twice says where it was bound first.
+    fn syntax_message(&self, error: &SyntaxError) -> String {
+        let message = error.kind().to_string();
+        match (error.kind(), error.notes()) {
+            (SyntaxErrorKind::DuplicateAttribute(_), [first, ..]) => {
+                format!("{message} at {}", self.sources.position(first.span))
+            }
+            _ => message,
         }
     }
 
