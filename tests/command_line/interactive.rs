@@ -99,17 +99,39 @@ for_each_user! {
 
     /// With editing, completion, history and Ctrl-C.
     fn terminal(world) {
-        let fifo = "rm -f fifo; mkfifo fifo; (exec 3<>fifo; script -qfec \"$xbuild repl\" /dev/null <fifo >shown 2>&1 & echo $! >pid; sleep 0.1; wait) & ";
-        let wait = |text: &str| format!("until grep -aqF -- '{text}' shown; do sleep 0.05; done\n");
-        let endless = "builtins.foldl' (a: x: a + x) 0 (builtins.genList (x: builtins.length (builtins.genList (y: y) 1000)) 1000000000)";
-        let mut steps = format!("{fifo}\nexec 4>fifo\n{}", wait("xbuild> "));
-        steps += &format!("printf '%s\\r' '1 + 1' >&4\n{}", wait("2"));
-        steps += &format!("printf 'builtins.attrN\\t {{ q = 1; }}\\r' >&4\n{}", wait("\"q\""));
-        steps += &format!("printf '%s\\r' \"{}\" >&4\nsleep 0.5\nprintf '\\003' >&4\n{}", endless, wait("interrupted by the user"));
-        steps += &format!("printf '%s\\r' '40 + 2' >&4\n{}", wait("42"));
-        steps += "printf '\\004' >&4\nexec 4>&-\nwait\n";
-        world.shell(&steps).succeeds();
+        let script = r#"
+mkfifo typed
+script -qfec "$xbuild repl" /dev/null <typed >shown 2>&1 &
+exec 4>typed
+shows() { # waits until the terminal has shown TEXT
+  for i in $(seq 400); do if grep -aqF -- "$1" shown; then return; fi; sleep 0.05; done
+  echo "the terminal does not show: $1" >&2; cat shown >&2; exit 1
+}
+prompts() { # waits until so many lines have been asked for: what is typed before that is lost
+  for i in $(seq 400); do if [ "$(grep -ao '2004h' shown | wc -l)" -ge "$1" ]; then return; fi; sleep 0.05; done
+  echo "the terminal does not ask for line $1" >&2; cat shown >&2; exit 1
+}
+prompts 1
+printf '%s\r' '123 + 1' >&4
+shows 124
+prompts 2
+printf 'builtins.attrN\t { q = 1; }\r' >&4
+shows '"q"'
+prompts 3
+printf '%s\r' 'builtins.trace "begun" (builtins.genericClosure { startSet = [ { key = 0; } ]; operator = i: [ { key = i.key + 1; } ]; })' >&4
+shows 'trace: begun'
+printf '\003' >&4
+shows 'interrupted by the user'
+prompts 4
+printf '%s\r' '40 + 2' >&4
+shows 42
+prompts 5
+printf '\004' >&4
+exec 4>&-
+wait
+"#;
+        world.shell(script).succeeds();
         let history = std::fs::read_to_string(world.root().join("home/.local/share/xbuild/repl-history")).unwrap();
-        assert!(history.contains("1 + 1") && history.contains("builtins.attrNames { q = 1; }"), "{history}");
+        assert!(history.contains("123 + 1") && history.contains("builtins.attrNames { q = 1; }"), "{history}");
     }
 }

@@ -23,8 +23,7 @@ use crate::args::{Cli, Command};
 
 /// An evaluation can need more memory than there is, and that is an error like others.
 #[global_allocator]
-static ALLOCATOR: xbuild_eval::allocator::EndingAllocator =
-    xbuild_eval::allocator::EndingAllocator;
+static ALLOCATOR: xbuild_eval::allocator::EndingAllocator = xbuild_eval::allocator::EndingAllocator;
 
 fn main() -> ExitCode {
     let Cli { common, command } = Cli::parse_from(setting_flags::expand(std::env::args_os()));

@@ -204,9 +204,8 @@ impl<'e> Worker<'e> {
     }
 
     fn job(&mut self, value: Value, found: &FoundDerivation) -> Result<Job, EvalError> {
-        let failed = |error: xbuild_eval::host::HostError| {
-            EvalError::new(Pos::NONE, error.to_string())
-        };
+        let failed =
+            |error: xbuild_eval::host::HostError| EvalError::new(Pos::NONE, error.to_string());
         let derivation = self
             .evaluator
             .host
@@ -290,15 +289,17 @@ impl<'e> Worker<'e> {
         let json = self
             .evaluator
             .to_json(value, Pos::NONE, &mut context, false)?;
-        serde_json::from_slice(&json)
-            .map_err(|error| EvalError::new(Pos::NONE, error.to_string()))
+        serde_json::from_slice(&json).map_err(|error| EvalError::new(Pos::NONE, error.to_string()))
     }
 }
 
 /// `requiredSystemFeatures`, which is a list of words in the environment or in the structured attributes.
 fn required_features(derivation: &Derivation) -> Vec<String> {
     const NAME: &str = "requiredSystemFeatures";
-    if let Some(json) = derivation.env.get(xbuild_derivation::STRUCTURED_ATTRS_VARIABLE) {
+    if let Some(json) = derivation
+        .env
+        .get(xbuild_derivation::STRUCTURED_ATTRS_VARIABLE)
+    {
         let all: serde_json::Value = serde_json::from_slice(json).unwrap_or_default();
         let words = all.get(NAME).and_then(serde_json::Value::as_array);
         return words

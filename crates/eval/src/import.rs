@@ -5,9 +5,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use bumpalo::Bump;
-use xbuild_syntax::{Lints, SyntaxError, SyntaxErrorKind};
 use xbuild_syntax::ast::Expr;
 use xbuild_syntax::symbol::Symbol;
+use xbuild_syntax::{Lints, SyntaxError, SyntaxErrorKind};
 
 use crate::Evaluator;
 use crate::attrs::{Attrs, AttrsBuilder};

@@ -12,8 +12,7 @@ pub trait Actions {
     ///
     /// # Errors
     /// If the build fails.
-    fn build(&self, drv: &StorePath, link: Option<&str>)
-    -> Result<Vec<(String, String)>, String>;
+    fn build(&self, drv: &StorePath, link: Option<&str>) -> Result<Vec<(String, String)>, String>;
 
     /// The log of the last build of a derivation.
     ///

@@ -10,7 +10,9 @@ use crate::command;
 use crate::repl::Repl;
 
 /// What ends a word.
-const BREAKS: &[char] = &[' ', '\t', '\n', '\r', '(', ')', '{', '}', '[', ']', ';', '='];
+const BREAKS: &[char] = &[
+    ' ', '\t', '\n', '\r', '(', ')', '{', '}', '[', ']', ';', '=',
+];
 
 impl Repl {
     /// The words that the text before the cursor may end in, and where in it they begin.
@@ -82,7 +84,11 @@ fn files(word: &str) -> Vec<String> {
         },
     };
     let mut found = Vec::new();
-    for entry in fs::read_dir(Path::new(&place)).into_iter().flatten().flatten() {
+    for entry in fs::read_dir(Path::new(&place))
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
         let name = entry.file_name().to_string_lossy().into_owned();
         if !name.starts_with('.') && name.starts_with(begin) {
             found.push(format!("{directory}/{name}"));

@@ -417,10 +417,13 @@ impl Repl {
         let value = self.value_of(text)?;
         if matches!(value.kind(), ValueKind::Path(_) | ValueKind::String(_)) {
             let what = "while evaluating the filename to edit";
-            let path = self
-                .evaluator
-                .coerce_to_path(value, Pos::NONE, &mut ContextSet::new(), what)?;
-            return Ok((PathBuf::from(String::from_utf8_lossy(&path).into_owned()), 0));
+            let path =
+                self.evaluator
+                    .coerce_to_path(value, Pos::NONE, &mut ContextSet::new(), what)?;
+            return Ok((
+                PathBuf::from(String::from_utf8_lossy(&path).into_owned()),
+                0,
+            ));
         }
         if let Some(pos) = self.evaluator.function_place(value) {
             return match self.evaluator.position(pos) {

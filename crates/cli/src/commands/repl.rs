@@ -184,9 +184,12 @@ impl Runner {
                 Wanted::Path(path) if self.session.store.is_valid(path)? => continue,
                 Wanted::Path(path) => process.arg(path.to_string()),
                 Wanted::Outputs(drv, outputs) => {
-                    let names: Vec<&str> =
-                        outputs.iter().flatten().map(String::as_str).collect();
-                    let names = if names.is_empty() { "*".to_owned() } else { names.join(",") };
+                    let names: Vec<&str> = outputs.iter().flatten().map(String::as_str).collect();
+                    let names = if names.is_empty() {
+                        "*".to_owned()
+                    } else {
+                        names.join(",")
+                    };
                     process.arg(format!("{drv}^{names}"))
                 }
             };
@@ -198,17 +201,15 @@ impl Runner {
         match Self::output_of(process) {
             Ok(_) => Ok(()),
             Err(message) if message.starts_with("interrupted") => Err(Error::Interrupted),
-            Err(message) => Err(failed(format!("a build that the evaluation needs: {message}"))),
+            Err(message) => Err(failed(format!(
+                "a build that the evaluation needs: {message}"
+            ))),
         }
     }
 }
 
 impl Actions for Runner {
-    fn build(
-        &self,
-        drv: &StorePath,
-        link: Option<&str>,
-    ) -> Result<Vec<(String, String)>, String> {
+    fn build(&self, drv: &StorePath, link: Option<&str>) -> Result<Vec<(String, String)>, String> {
         let mut process = self.command("realise")?;
         process.args([&format!("{drv}^*"), "--json", "--no-out-link"]);
         let json = Self::output_of(process)?;
