@@ -21,12 +21,18 @@ use clap::Parser as _;
 
 use crate::args::{Cli, Command};
 
+/// An evaluation can need more memory than there is, and that is an error like others.
+#[global_allocator]
+static ALLOCATOR: xbuild_eval::allocator::EndingAllocator = xbuild_eval::allocator::EndingAllocator;
+
 fn main() -> ExitCode {
     let Cli { common, command } = Cli::parse_from(setting_flags::expand(std::env::args_os()));
     let result = match &command {
         Command::Realise(args) => commands::realise::run(&common, args),
         Command::Instantiate(args) => commands::instantiate::run(&common, args),
         Command::Eval(args) => commands::eval::run(&common, args),
+        Command::EvalJobs(args) => commands::eval_jobs::run(&common, args),
+        Command::Repl(args) => commands::repl::run(&common, args),
         Command::Derivation(args) => commands::derivation::run(&common, args),
         Command::Log(args) => commands::log::run(&common, args),
         Command::Store(args) => commands::store::run(&common, args),

@@ -224,8 +224,15 @@ impl Host for StoreHost {
     }
 
     fn read_dir(&self, path: &Path) -> HostResult<Vec<(OsString, FileType)>> {
-        let entries =
-            fs::read_dir(self.resolve(path, true)?).map_err(|error| read_error(path, &error))?;
+        let entries = fs::read_dir(self.resolve(path, true)?).map_err(|error| {
+            // In Nix's words, which have no number in them.
+            let text = error.to_string();
+            let text = text.split(" (os error").next().unwrap_or_default();
+            HostError::new(format!(
+                "cannot read directory \"{}\": {text}",
+                path.display()
+            ))
+        })?;
         entries
             .map(|entry| {
                 let entry = entry?;
