@@ -16,7 +16,8 @@ use clap::{Args, Parser, Subcommand};
     after_help = "Exit codes: 0 success; 1 error; 2 wrong usage; 130 interrupted. When a build fails: 96, plus 4 \
     for a failed builder or download, 1 for a timeout, 2 for a wrong hash, 8 for an output that differs when built \
     again (--rebuild), 16 for an output that is not genuine AArch64: mostly 100. `xbuild test`: 3 when a check \
-    failed, 4 when the machine did not come up or go down."
+    failed, 4 when the machine did not come up or go down.\n\nEvery setting of nix.conf is an option, too: --max-call-depth N, \
+    --pure-eval, --no-pure-eval."
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -57,6 +58,9 @@ pub(crate) enum Command {
     /// Look at store derivations
     #[command(subcommand)]
     Derivation(Derivation),
+    /// Look at flakes, lock their inputs, check them
+    #[command(subcommand)]
+    Flake(Flake),
     /// Print the log of a build
     Log(Log),
     /// Look after the store
@@ -76,7 +80,7 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct Realise {
-    /// DIR#attr.path (from DIR/default.nix), a store path, or a .drv; with ^output,… for some outputs, ^* for all
+    /// FLAKE#attr.path, DIR#attr.path (from DIR/default.nix), a store path, or a .drv; with ^output,… for some outputs, ^* for all
     #[arg(value_name = "INSTALLABLE", required_unless_present = "source.file")]
     pub(crate) installables: Vec<String>,
     #[command(flatten)]
@@ -122,6 +126,9 @@ pub(crate) struct Source {
     /// The attribute to take from it; may be given several times
     #[arg(short = 'A', long = "attr", value_name = "ATTR", action = clap::ArgAction::Append)]
     pub(crate) attributes: Vec<String>,
+    /// Allow what pure evaluation of flakes forbids (`--no-pure-eval`)
+    #[arg(long)]
+    pub(crate) impure: bool,
     #[command(flatten)]
     pub(crate) inputs: Inputs,
 }
@@ -135,61 +142,242 @@ pub(crate) struct Inputs {
     /// Pass the string S as the argument N of a top-level function
     #[arg(long, num_args = 2, allow_hyphen_values = true, value_names = ["N", "S"], action = clap::ArgAction::Append)]
     pub(crate) argstr: Vec<String>,
+    /// Pass the contents of FILE as the argument N of a top-level function
+    #[arg(long, num_args = 2, value_names = ["N", "FILE"], action = clap::ArgAction::Append)]
+    pub(crate) arg_from_file: Vec<String>,
+    /// Pass what standard input has as the argument N of a top-level function
+    #[arg(long, value_name = "N")]
+    pub(crate) arg_from_stdin: Option<String>,
     /// Add PATH or NAME=PATH to the places where <…> is looked up
-    #[arg(short = 'I', value_name = "PATH", action = clap::ArgAction::Append)]
+    #[arg(short = 'I', long = "include", value_name = "PATH", action = clap::ArgAction::Append)]
     pub(crate) include: Vec<String>,
+    #[command(flatten)]
+    pub(crate) lock: Lock,
+}
+
+/// How flakes are locked.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Options for flakes")]
+pub(crate) struct Lock {
+    /// Use the flake FLAKE in place of an input; implies --no-write-lock-file
+    #[arg(long, num_args = 2, value_names = ["INPUT", "FLAKE"], action = clap::ArgAction::Append)]
+    pub(crate) override_input: Vec<String>,
+    /// Lock an input anew
+    #[arg(long, value_name = "INPUT", action = clap::ArgAction::Append)]
+    pub(crate) update_input: Vec<String>,
+    /// Lock all inputs anew
+    #[arg(long)]
+    pub(crate) recreate_lock_file: bool,
+    /// Fail if the lock file would have to change
+    #[arg(long)]
+    pub(crate) no_update_lock_file: bool,
+    /// Do not write a changed lock file
+    #[arg(long)]
+    pub(crate) no_write_lock_file: bool,
+    /// Commit a changed lock file
+    #[arg(long)]
+    pub(crate) commit_lock_file: bool,
+    /// Read FILE in place of the flake's lock file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) reference_lock_file: Option<PathBuf>,
+    /// Write FILE in place of the flake's lock file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output_lock_file: Option<PathBuf>,
+    /// Ask no registry (`--no-use-registries`)
+    #[arg(long)]
+    pub(crate) no_registries: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Flake {
+    /// Print the outputs of a flake
+    Show {
+        /// The flake
+        #[arg(value_name = "FLAKE", default_value = ".")]
+        flake: String,
+        /// Print as JSON
+        #[arg(long)]
+        json: bool,
+        /// Also show legacyPackages
+        #[arg(long)]
+        legacy: bool,
+        /// Also show what is for other systems
+        #[arg(long)]
+        all_systems: bool,
+        /// Allow what pure evaluation forbids
+        #[arg(long)]
+        impure: bool,
+        #[command(flatten)]
+        lock: Lock,
+    },
+    /// Print what is known of a flake and of its inputs
+    #[command(alias = "info")]
+    Metadata {
+        /// The flake
+        #[arg(value_name = "FLAKE", default_value = ".")]
+        flake: String,
+        /// Print as JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        lock: Lock,
+    },
+    /// Lock the inputs that are not locked, and write the lock file
+    Lock {
+        /// The flake
+        #[arg(value_name = "FLAKE", default_value = ".")]
+        flake: String,
+        #[command(flatten)]
+        lock: Lock,
+    },
+    /// Lock inputs anew, all if none is named, and write the lock file
+    Update {
+        /// Inputs, such as `nixpkgs` or `tools/nixpkgs`
+        #[arg(value_name = "INPUT")]
+        inputs: Vec<String>,
+        /// The flake
+        #[arg(long, value_name = "FLAKE", default_value = ".")]
+        flake: String,
+        #[command(flatten)]
+        lock: Lock,
+    },
+    /// Check that the outputs of a flake are what their names promise, and build its checks
+    Check {
+        /// The flake
+        #[arg(value_name = "FLAKE", default_value = ".")]
+        flake: String,
+        /// Build nothing
+        #[arg(long)]
+        no_build: bool,
+        /// Also check what is for other systems
+        #[arg(long)]
+        all_systems: bool,
+        /// Allow what pure evaluation forbids
+        #[arg(long)]
+        impure: bool,
+        #[command(flatten)]
+        lock: Lock,
+    },
+}
+
+/// The form in which a value is printed.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Form {
+    /// Evaluate everything inside of lists and sets, too
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// Print as JSON
+    #[arg(long, conflicts_with_all = ["raw", "parse", "xml"])]
+    pub(crate) json: bool,
+    /// Print as XML, as builtins.toXML makes it
+    #[arg(long, conflicts_with_all = ["raw", "parse"])]
+    pub(crate) xml: bool,
+    /// With --xml: without the places of definitions
+    #[arg(long)]
+    pub(crate) no_location: bool,
+    /// Print a string without quotes and line end
+    #[arg(long, conflicts_with = "parse")]
+    pub(crate) raw: bool,
+    /// Only parse, and print the normalised expression
+    #[arg(long, alias = "parse-only")]
+    pub(crate) parse: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Instantiate {
-    /// Files; default.nix if none is given
+    /// Files; default.nix if none is given; `-` reads standard input; with -E, expressions
     #[arg(value_name = "FILE")]
-    pub(crate) files: Vec<PathBuf>,
-    /// An expression instead of a file
+    pub(crate) files: Vec<String>,
+    /// Take the arguments as expressions, not as files
+    #[arg(short = 'E', long)]
+    pub(crate) expr: bool,
+    /// The attribute to take; may be given several times
+    #[arg(short = 'A', long = "attr", value_name = "ATTR", action = clap::ArgAction::Append)]
+    pub(crate) attributes: Vec<String>,
+    /// Print the value, and instantiate nothing
+    #[arg(long, alias = "eval-only")]
+    pub(crate) eval: bool,
+    #[command(flatten)]
+    pub(crate) form: Form,
+    /// Print where the arguments are in the search path
+    #[arg(long)]
+    pub(crate) find_file: bool,
+    /// Make NAME a link to the derivation, which keeps it from being collected; of further ones, NAME-2 …
+    #[arg(long, value_name = "NAME")]
+    pub(crate) add_root: Option<PathBuf>,
+    /// Accepted as in nix-instantiate: roots are always indirect
+    #[arg(long, requires = "add_root")]
+    pub(crate) indirect: bool,
+    #[command(flatten)]
+    pub(crate) mode: Mode,
+    #[command(flatten)]
+    pub(crate) inputs: Inputs,
+}
+
+/// Whether an evaluation may leave something in the store, and what it may look at.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub(crate) struct Mode {
+    /// Write the derivations that come up, also where only a value is printed
+    #[arg(long, overrides_with = "read_only")]
+    pub(crate) read_write_mode: bool,
+    /// Write no derivation
+    #[arg(long, alias = "readonly-mode", alias = "dry-run")]
+    pub(crate) read_only: bool,
+    /// Allow what pure evaluation forbids (`--no-pure-eval`)
+    #[arg(long)]
+    pub(crate) impure: bool,
+}
+
+impl Mode {
+    /// The common options, as this changes them.
+    pub(crate) fn apply(self, common: &Common) -> Common {
+        let mut common = common.clone();
+        if self.impure {
+            common
+                .option
+                .extend(["pure-eval".to_owned(), "false".to_owned()]);
+        }
+        common
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Eval {
+    /// FILE, a directory with a default.nix, or `-` for standard input; with `#` an installable (DIR#ATTR); with -f or
+    /// -E, an attribute path
+    #[arg(value_name = "FILE", required_unless_present_any = ["expr", "eval.file"])]
+    pub(crate) what: Vec<String>,
+    /// A file whose attributes are named as arguments, as in `nix eval -f`
     #[arg(
-        short = 'E',
-        long,
-        value_name = "E",
-        allow_hyphen_values = true,
-        conflicts_with = "files"
+        short = 'f',
+        long = "file",
+        value_name = "FILE",
+        id = "eval.file",
+        conflicts_with = "expr"
     )]
+    pub(crate) file: Option<PathBuf>,
+    /// An expression instead of a file
+    #[arg(short = 'E', long, value_name = "E", allow_hyphen_values = true)]
     pub(crate) expr: Option<String>,
     /// The attribute to take; may be given several times
     #[arg(short = 'A', long = "attr", value_name = "ATTR", action = clap::ArgAction::Append)]
     pub(crate) attributes: Vec<String>,
     #[command(flatten)]
-    pub(crate) inputs: Inputs,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Eval {
-    /// A file; `-` reads standard input
-    #[arg(value_name = "FILE", required_unless_present = "expr")]
-    pub(crate) file: Option<PathBuf>,
-    /// An expression instead of a file
-    #[arg(
-        short = 'E',
-        long,
-        value_name = "E",
-        allow_hyphen_values = true,
-        conflicts_with = "file"
-    )]
-    pub(crate) expr: Option<String>,
-    /// The attribute to take; may be given several times
-    #[arg(short = 'A', long = "attr", value_name = "ATTR", action = clap::ArgAction::Append)]
-    pub(crate) attributes: Vec<String>,
-    /// Evaluate everything inside of lists and sets, too
+    pub(crate) form: Form,
+    /// Call the function F with the value, and print the result
+    #[arg(long, value_name = "F", allow_hyphen_values = true)]
+    pub(crate) apply: Option<String>,
+    /// Write a string, or a set of strings as a directory, to PATH, which must not exist
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["json", "xml", "raw", "parse"])]
+    pub(crate) write_to: Option<PathBuf>,
+    /// With --json: several lines; the default where stdout is a terminal
+    #[arg(long, overrides_with = "no_pretty")]
+    pub(crate) pretty: bool,
+    /// With --json: one line
     #[arg(long)]
-    pub(crate) strict: bool,
-    /// Print as JSON
-    #[arg(long, conflicts_with_all = ["raw", "parse"])]
-    pub(crate) json: bool,
-    /// Print a string without quotes and line end
-    #[arg(long, conflicts_with = "parse")]
-    pub(crate) raw: bool,
-    /// Only parse, and print the normalised expression
-    #[arg(long)]
-    pub(crate) parse: bool,
+    pub(crate) no_pretty: bool,
+    #[command(flatten)]
+    pub(crate) mode: Mode,
     #[command(flatten)]
     pub(crate) inputs: Inputs,
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use xbuild_eval::Pos;
+use xbuild_flake_ref::FlakeRef;
 use xbuild_realise::Wanted;
 use xbuild_realise::plan::{output_paths, read_derivation};
 use xbuild_store_model::StorePath;
@@ -13,6 +14,7 @@ use xbuild_store_model::StorePath;
 use crate::args::{Inputs, Source};
 use crate::commands::eval::{arguments, evaluate, with_evaluator};
 use crate::failure::Failure;
+use crate::flake_installable::{self, Output};
 use crate::session::Session;
 
 /// Where an expression is.
@@ -22,6 +24,8 @@ pub(crate) enum Expression {
     File(PathBuf),
     /// A text, given on the command line.
     Text(String),
+    /// A flake.
+    Flake(Box<FlakeRef>),
 }
 
 /// An argument, understood.
@@ -79,7 +83,7 @@ pub(crate) fn resolve(
     let found = if attributes.is_empty() {
         Vec::new()
     } else {
-        derivations(session, &attributes, &source.inputs)?
+        derivations(session, &attributes, &source.inputs, true)?
     };
     // In the order in which they were asked for.
     let mut found = found.into_iter();
@@ -101,15 +105,42 @@ pub(crate) fn resolve(
     Ok(wanted)
 }
 
-/// The derivations that attributes of expressions evaluate to, those of each by themselves.
+/// The derivations that attributes of expressions evaluate to, those of each by themselves. They are written if `write`.
 pub(crate) fn derivations(
     session: &Arc<Session>,
     attributes: &[(Expression, String)],
     inputs: &Inputs,
+    write: bool,
 ) -> Result<Vec<Vec<Wanted>>, Failure> {
-    with_evaluator(session, inputs, |evaluator| {
+    let mut outputs = Vec::new();
+    let mut others = Vec::new();
+    for (index, (expression, attribute)) in attributes.iter().enumerate() {
+        match expression {
+            Expression::Flake(reference) => outputs.push((
+                index,
+                Output {
+                    reference: (**reference).clone(),
+                    name: attribute.clone(),
+                },
+            )),
+            _ => others.push((index, expression, attribute)),
+        }
+    }
+    // Flakes are evaluated under other rules.
+    let mut found: Vec<Vec<Wanted>> = vec![Vec::new(); attributes.len()];
+    if !outputs.is_empty() {
+        let (places, outputs): (Vec<_>, Vec<_>) = outputs.into_iter().unzip();
+        let wanted = flake_installable::wanted(session, inputs, &outputs, write)?;
+        for (index, wanted) in places.into_iter().zip(wanted) {
+            found[index] = vec![wanted];
+        }
+        if others.is_empty() {
+            return Ok(found);
+        }
+    }
+    let wanted = with_evaluator(session, inputs, |evaluator| {
         let mut wanted = Vec::new();
-        for (expression, attribute) in attributes {
+        for (_, expression, attribute) in &others {
             let value = evaluate(evaluator, expression, attribute, inputs)?;
             let arguments = arguments(evaluator, inputs)?;
             let found =
@@ -127,9 +158,34 @@ pub(crate) fn derivations(
             });
             wanted.push(outputs.collect());
         }
-        evaluator.flush()?;
+        if write {
+            evaluator.flush()?;
+        }
         Ok(wanted)
-    })
+    })?;
+    for ((index, _, _), wanted) in others.into_iter().zip(wanted) {
+        found[index] = wanted;
+    }
+    Ok(found)
+}
+
+/// The expression and the attribute that an installable names, for a command that wants its value.
+pub(crate) fn expression(session: &Session, name: &str) -> Result<(Expression, String), Failure> {
+    let source = Source {
+        file: None,
+        attributes: Vec::new(),
+        impure: false,
+        inputs: Inputs::default(),
+    };
+    match parse(session, name, &source)? {
+        Installable::Attribute(expression, attribute, None) => Ok((expression, attribute)),
+        Installable::Attribute(..) => Err(Failure::text(format!(
+            "`{name}`: an output is chosen of what is built, not of a value"
+        ))),
+        Installable::Direct(_) => Err(Failure::text(format!(
+            "`{name}` is a store path: it has no value"
+        ))),
+    }
 }
 
 /// Understands one argument.
@@ -175,6 +231,10 @@ fn parse(session: &Session, name: &str, source: &Source) -> Result<Installable, 
             "an installable is empty; the expression in this directory is written `.`",
         ));
     }
+    if let Some((reference, attribute)) = flake_installable::named(session, place)? {
+        let expression = Expression::Flake(Box::new(reference));
+        return Ok(Installable::Attribute(expression, attribute, outputs));
+    }
     let (directory, attribute) = place.split_once('#').unwrap_or((place, ""));
     let directory = if directory.is_empty() { "." } else { directory };
     let path = PathBuf::from(directory);
@@ -191,7 +251,7 @@ fn parse(session: &Session, name: &str, source: &Source) -> Result<Installable, 
     }
     if path.is_dir() && !path.join("default.nix").is_file() {
         return Err(Failure::text(format!(
-            "`{name}`: {directory} has no default.nix"
+            "`{name}`: {directory} has neither a default.nix nor a flake.nix"
         )));
     }
     Ok(Installable::Attribute(
@@ -278,6 +338,7 @@ fn named_paths(session: &Arc<Session>, names: &[String]) -> Result<Vec<StorePath
     let source = Source {
         file: None,
         attributes: Vec::new(),
+        impure: false,
         inputs: Inputs::default(),
     };
     let mut paths = Vec::new();

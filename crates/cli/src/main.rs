@@ -5,12 +5,16 @@
 mod args;
 mod commands;
 mod failure;
+mod flake_installable;
 mod installable;
 mod machine;
 mod output;
 mod progress;
+mod search_path;
 mod session;
+mod setting_flags;
 mod signals;
+mod value_output;
 
 use std::process::ExitCode;
 
@@ -19,12 +23,13 @@ use clap::Parser as _;
 use crate::args::{Cli, Command};
 
 fn main() -> ExitCode {
-    let Cli { common, command } = Cli::parse();
+    let Cli { common, command } = Cli::parse_from(setting_flags::expand(std::env::args_os()));
     let result = match &command {
         Command::Realise(args) => commands::realise::run(&common, args),
         Command::Instantiate(args) => commands::instantiate::run(&common, args),
         Command::Eval(args) => commands::eval::run(&common, args),
         Command::Derivation(args) => commands::derivation::run(&common, args),
+        Command::Flake(args) => commands::flake::run(&common, args),
         Command::Log(args) => commands::log::run(&common, args),
         Command::Store(args) => commands::store::run(&common, args),
         Command::PathInfo(args) => commands::path_info::run(&common, args),

@@ -25,6 +25,8 @@ pub enum ErrorKind {
     Abort,
     /// Too deep a recursion. It has no trace: that would be as long as the recursion is deep.
     StackOverflow,
+    /// The user wanted it to end. It has no trace either.
+    Interrupted,
     /// Anything else.
     Other,
 }
@@ -130,7 +132,10 @@ impl EvalError {
     }
 
     fn frame(mut self, pos: Pos, text: String, shown: Shown) -> Self {
-        if self.0.kind != ErrorKind::StackOverflow {
+        if !matches!(
+            self.0.kind,
+            ErrorKind::StackOverflow | ErrorKind::Interrupted
+        ) {
             self.0.trace.push(TraceFrame { text, pos, shown });
         }
         self

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use xbuild_derivation::Derivation;
 use xbuild_flake_ref::Input;
+pub use xbuild_store_model::nar::FileType;
 use xbuild_store_model::{FileIngestionMethod, Hash, HashAlgo, StorePath};
 
 /// Why the host could not do something; the text is for users and names the thing.
@@ -33,32 +34,6 @@ impl<E: std::error::Error + Send + Sync + 'static> From<E> for HostError {
 
 /// The result of asking the host.
 pub type HostResult<T> = Result<T, HostError>;
-
-/// The type of a file, not following a symlink.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FileType {
-    /// A regular file.
-    Regular,
-    /// A directory.
-    Directory,
-    /// A symbolic link.
-    Symlink,
-    /// A device, socket or FIFO.
-    Unknown,
-}
-
-impl FileType {
-    /// The name that `builtins.readFileType` tells.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Regular => "regular",
-            Self::Directory => "directory",
-            Self::Symlink => "symlink",
-            Self::Unknown => "unknown",
-        }
-    }
-}
 
 /// Something to be present before the evaluation can go on (import from derivation).
 #[derive(Debug, Clone, PartialEq, Eq)]

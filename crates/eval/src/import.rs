@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use bumpalo::Bump;
+use xbuild_syntax::Lints;
 use xbuild_syntax::ast::Expr;
 use xbuild_syntax::symbol::Symbol;
 
@@ -35,7 +36,7 @@ pub(crate) static TABLE: &[Builtin] = &[
 /// How many symlinks are followed before they are taken for a loop (as Nix does).
 const MAX_LINKS: usize = 1024;
 /// What messages call a text that is not in a file.
-const TEXT_NAME: &str = "«string»";
+pub(crate) const TEXT_NAME: &str = "«string»";
 
 impl Evaluator {
     /// Evaluates a file (of a directory: its `default.nix`), once.
@@ -89,7 +90,7 @@ impl Evaluator {
         })
     }
 
-    fn parse_and_compile(
+    pub(crate) fn parse_and_compile(
         &mut self,
         text: Box<[u8]>,
         name: String,
@@ -102,7 +103,7 @@ impl Evaluator {
     }
 
     /// Parses a text and hands the tree to `work`, after which it is thrown away.
-    fn with_parsed<T>(
+    pub(crate) fn with_parsed<T>(
         &mut self,
         text: Box<[u8]>,
         name: String,
@@ -118,11 +119,18 @@ impl Evaluator {
         } else {
             self.host.env(OsStr::new("HOME")).map(PathBuf::from)
         };
+        let levels = self.settings.lints;
+        let lints = (!levels.ignore_all()).then(|| Lints::new(levels));
         let features = xbuild_syntax::Features {
             pipe_operators: self.settings.has_feature("pipe-operators"),
             home: home.as_deref(),
+            lints: lints.as_ref(),
         };
         let expr = xbuild_syntax::parse(&arena, &mut self.symbols, &text, id, base_dir, features);
+        for warning in lints.iter().flat_map(|lints| lints.warnings.take()) {
+            let text = warning.render_warning(&self.sources);
+            self.host.message(text.trim_end().as_bytes());
+        }
         match expr {
             Ok(expr) => work(self, expr, base),
             Err(error) => Err(EvalError::syntax(base.pos(error.span()), error)),
@@ -193,7 +201,7 @@ impl Evaluator {
         }
         let failed = |error: crate::host::HostError| EvalError::new(pos, error.to_string());
         for _ in 0..MAX_LINKS {
-            self.check_readable(&file, pos)?;
+            self.check_link_readable(&file, pos)?;
             match self.host.file_type(&file).map_err(failed)? {
                 Some(FileType::Symlink) => {
                     let target = self.host.read_link(&file).map_err(failed)?;
@@ -287,12 +295,12 @@ fn import(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
 }
 
 fn scoped_import(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
+    let path = ev.coerce_to_real_path(args[1], pos, "while realising the context of a path")?;
     let scope: Attrs = ev.force_attrs(
         args[0],
         pos,
         "while evaluating the first argument passed to builtins.scopedImport",
     )?;
-    let path = ev.coerce_to_real_path(args[1], pos, "while realising the context of a path")?;
     let file = ev.resolve_import(&path, pos)?;
     let names: Vec<Symbol> = scope.iter().map(|attr| attr.name).collect();
     let values: Vec<Value> = scope.iter().map(|attr| attr.value).collect();

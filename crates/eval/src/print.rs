@@ -193,7 +193,7 @@ fn elided(count: usize, what: &str, out: &mut Vec<u8>) {
 }
 
 /// Prints what is neither a set, a list nor a function.
-fn print_simple(value: Value, max_string: usize, out: &mut Vec<u8>) {
+pub(crate) fn print_simple(value: Value, max_string: usize, out: &mut Vec<u8>) {
     match value.kind() {
         ValueKind::Int(int) => out.extend_from_slice(int.to_string().as_bytes()),
         ValueKind::Float(float) => out.extend_from_slice(float_text::general(float).as_bytes()),

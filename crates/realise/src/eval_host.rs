@@ -108,18 +108,6 @@ fn read_error(path: &Path, error: &std::io::Error) -> HostError {
     HostError::new(format!("cannot read '{}': {error}", path.display()))
 }
 
-fn file_type(file_type: fs::FileType) -> FileType {
-    if file_type.is_dir() {
-        FileType::Directory
-    } else if file_type.is_symlink() {
-        FileType::Symlink
-    } else if file_type.is_file() {
-        FileType::Regular
-    } else {
-        FileType::Unknown
-    }
-}
-
 impl StoreHost {
     /// Where the file `path` lies. Links inside the store lead to logical paths, which the system cannot follow; the
     /// last component is followed only if `follow`.
@@ -241,7 +229,7 @@ impl Host for StoreHost {
         entries
             .map(|entry| {
                 let entry = entry?;
-                Ok((entry.file_name(), file_type(entry.file_type()?)))
+                Ok((entry.file_name(), entry.file_type()?.into()))
             })
             .collect::<std::io::Result<_>>()
             .map_err(|error| read_error(path, &error))
@@ -252,7 +240,7 @@ impl Host for StoreHost {
             return Ok(Some(FileType::Directory));
         }
         match fs::symlink_metadata(self.resolve(path, false)?) {
-            Ok(metadata) => Ok(Some(file_type(metadata.file_type()))),
+            Ok(metadata) => Ok(Some(metadata.file_type().into())),
             Err(error)
                 if matches!(
                     error.kind(),
@@ -347,14 +335,8 @@ impl Host for StoreHost {
             )?);
         };
         // The filter knows the paths of the program, not where they lie.
-        let mut translated = |path: &Path, kind: xbuild_store::FileType| {
+        let mut translated = |path: &Path, kind: FileType| {
             let below = path.strip_prefix(&physical).unwrap_or(path);
-            let kind = match kind {
-                xbuild_store::FileType::Regular => FileType::Regular,
-                xbuild_store::FileType::Directory => FileType::Directory,
-                xbuild_store::FileType::Symlink => FileType::Symlink,
-                _ => FileType::Unknown,
-            };
             filter(&source.join(below), kind).map_err(|HostError(error)| error)
         };
         Ok(self.store.add_path(

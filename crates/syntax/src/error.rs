@@ -84,6 +84,14 @@ pub enum SyntaxErrorKind {
         "experimental Nix feature '{0}' is disabled; add '--extra-experimental-features {0}' to enable it"
     )]
     FeatureDisabled(&'static str),
+    /// A discouraged literal, with the setting that has it looked for.
+    #[error("{message} ({setting})")]
+    Discouraged {
+        /// What it is, and what to write in its place.
+        message: String,
+        /// The name of the setting.
+        setting: &'static str,
+    },
     /// Beyond [`crate::MAX_DEPTH`].
     #[error("the expression is nested too deeply: more than {0} levels")]
     TooDeep(u32),
@@ -141,6 +149,21 @@ impl SyntaxError {
     #[must_use]
     pub fn advice(&self) -> Option<&str> {
         self.0.hint.as_deref()
+    }
+
+    /// The error as a warning, in plain text: the message, and the place with its source line.
+    #[must_use]
+    pub fn render_warning(&self, sources: &Sources) -> String {
+        let mut out = format!("warning: {}\n", self.0.kind);
+        let place = Span {
+            end: self.0.span.start,
+            ..self.0.span
+        };
+        for line in render_snippet(sources, place, "at").lines() {
+            // Stock Nix indents by the width of the word before the message.
+            let _ = writeln!(out, "  {line}");
+        }
+        out
     }
 
     /// The error as plain text: the message, the place with its source line, the notes with theirs, the hint.

@@ -4,6 +4,7 @@ pub(crate) mod boot;
 pub(crate) mod check;
 pub(crate) mod derivation;
 pub(crate) mod eval;
+pub(crate) mod flake;
 pub(crate) mod instantiate;
 pub(crate) mod log;
 pub(crate) mod path_info;

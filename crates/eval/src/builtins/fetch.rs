@@ -59,8 +59,8 @@ fn fetch(ev: &mut Evaluator, args: &[Value], pos: Pos, who: &str, unpack: bool) 
         return Err(EvalError::new(pos, "'url' argument required"));
     };
     let mut url = String::from_utf8_lossy(url.bytes()).into_owned();
-    if unpack && let Some(channel) = url.strip_prefix("channel:") {
-        url = format!("https://channels.nixos.org/{channel}/nixexprs.tar.xz");
+    if unpack {
+        url = crate::eval::channel_url(&url);
     }
     check_uri(ev, &url, pos)?;
 

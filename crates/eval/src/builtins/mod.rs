@@ -26,6 +26,7 @@ mod attr_sets;
 mod closure;
 mod context;
 mod control;
+pub mod documentation;
 mod ere;
 mod fetch;
 pub mod fetch_tree;
@@ -47,7 +48,7 @@ mod strings;
 mod toml;
 mod types;
 mod versions;
-mod xml;
+pub mod xml;
 mod xml_writer;
 
 use std::rc::Rc;
