@@ -152,13 +152,13 @@ pub(crate) struct Inputs {
     #[arg(short = 'I', long = "include", value_name = "PATH", action = clap::ArgAction::Append)]
     pub(crate) include: Vec<String>,
     #[command(flatten)]
-    pub(crate) lock: Lock,
+    pub(crate) lock: LockArgs,
 }
 
 /// How flakes are locked.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Options for flakes")]
-pub(crate) struct Lock {
+pub(crate) struct LockArgs {
     /// Use the flake FLAKE in place of an input; implies --no-write-lock-file
     #[arg(long, num_args = 2, value_names = ["INPUT", "FLAKE"], action = clap::ArgAction::Append)]
     pub(crate) override_input: Vec<String>,
@@ -208,7 +208,7 @@ pub(crate) enum Flake {
         #[arg(long)]
         impure: bool,
         #[command(flatten)]
-        lock: Lock,
+        lock: LockArgs,
     },
     /// Print what is known of a flake and of its inputs
     #[command(alias = "info")]
@@ -220,7 +220,7 @@ pub(crate) enum Flake {
         #[arg(long)]
         json: bool,
         #[command(flatten)]
-        lock: Lock,
+        lock: LockArgs,
     },
     /// Lock the inputs that are not locked, and write the lock file
     Lock {
@@ -228,7 +228,7 @@ pub(crate) enum Flake {
         #[arg(value_name = "FLAKE", default_value = ".")]
         flake: String,
         #[command(flatten)]
-        lock: Lock,
+        lock: LockArgs,
     },
     /// Lock inputs anew, all if none is named, and write the lock file
     Update {
@@ -239,7 +239,7 @@ pub(crate) enum Flake {
         #[arg(long, value_name = "FLAKE", default_value = ".")]
         flake: String,
         #[command(flatten)]
-        lock: Lock,
+        lock: LockArgs,
     },
     /// Check that the outputs of a flake are what their names promise, and build its checks
     Check {
@@ -256,7 +256,7 @@ pub(crate) enum Flake {
         #[arg(long)]
         impure: bool,
         #[command(flatten)]
-        lock: Lock,
+        lock: LockArgs,
     },
 }
 

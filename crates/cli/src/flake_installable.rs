@@ -12,7 +12,7 @@ use xbuild_flake_ref::{FlakeRef, ParseOptions, RefError, is_flake_id};
 use xbuild_inputs::{Which, lookup};
 use xbuild_realise::{StoreHost, Wanted};
 
-use crate::args::{Inputs, Lock};
+use crate::args::{Inputs, LockArgs};
 use crate::commands::eval::{Problem, current_dir, with_evaluator_for};
 use crate::failure::Failure;
 use crate::output;
@@ -120,7 +120,7 @@ pub(crate) fn flakes(session: &Session, host: &StoreHost) -> Rc<Flakes> {
 }
 
 /// The flags of the command line.
-pub(crate) fn lock_flags(args: &Lock) -> Result<LockFlags, Failure> {
+pub(crate) fn lock_flags(args: &LockArgs) -> Result<LockFlags, Failure> {
     let current = current_dir()?;
     let options = ParseOptions {
         base_dir: Some(&current),

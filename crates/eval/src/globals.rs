@@ -84,6 +84,13 @@ pub(crate) fn define(
         }
         add(builtin.name, Value::from(builtin));
     }
+    for (feature, table) in builtins::EXPERIMENTAL {
+        if settings.has_feature(feature) {
+            for builtin in *table {
+                add(builtin.name, Value::from(builtin));
+            }
+        }
+    }
     for constant in COMPUTED {
         if settings.pure && constant.name == "__currentTime" {
             continue;

@@ -133,7 +133,11 @@ impl Evaluator {
         }
         match expr {
             Ok(expr) => work(self, expr, base),
-            Err(error) => Err(EvalError::syntax(base.pos(error.span()), error)),
+            Err(error) => Err(EvalError::syntax(
+                base.pos(error.span()),
+                error,
+                &self.sources,
+            )),
         }
     }
 

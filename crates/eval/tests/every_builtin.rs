@@ -6,7 +6,7 @@ mod outcomes;
 
 use std::fmt::Write as _;
 
-use outcomes::Expressions;
+use outcomes::{Expressions, agree};
 
 /// Builtins that reach outside, or whose result is another each time.
 const NOT_COMPARED: &[&str] = &[
@@ -112,7 +112,7 @@ fn every_builtin_with_every_kind_of_argument() {
     let (ours, theirs) = (files.ours(), files.theirs());
     let mut different = String::new();
     for ((expression, our), their) in expressions.iter().zip(&ours).zip(&theirs) {
-        if our != their {
+        if !agree(our, their) {
             let _ = writeln!(
                 different,
                 "{expression}\n  nix:    {their:?}\n  xbuild: {our:?}"

@@ -9,7 +9,7 @@ use xbuild_flake::{LockFlags, metadata, parse_input_path};
 use xbuild_flake_ref::FlakeRef;
 use xbuild_realise::{Mode, Wanted};
 
-use crate::args::{Common, Flake, Inputs, Lock};
+use crate::args::{Common, Flake, Inputs, LockArgs};
 use crate::commands::eval::{Problem, with_evaluator_for};
 use crate::failure::Failure;
 use crate::flake_installable::{self as flakes, lock_flags};
@@ -99,7 +99,7 @@ fn inputs() -> Inputs {
 fn run_show(
     session: &Arc<Session>,
     flake: &str,
-    lock: &Lock,
+    lock: &LockArgs,
     options: &ShowOptions,
 ) -> Result<(), Failure> {
     let reference = reference(flake)?;
@@ -125,7 +125,7 @@ fn run_metadata(
     session: &Arc<Session>,
     flake: &str,
     json: bool,
-    lock: &Lock,
+    lock: &LockArgs,
 ) -> Result<(), Failure> {
     let reference = reference(flake)?;
     let flags = lock_flags(lock)?;
@@ -149,7 +149,12 @@ fn run_lock(session: &Arc<Session>, flake: &str, flags: &LockFlags) -> Result<()
     })
 }
 
-fn run_update(common: &Common, inputs: &[String], flake: &str, lock: &Lock) -> Result<(), Failure> {
+fn run_update(
+    common: &Common,
+    inputs: &[String],
+    flake: &str,
+    lock: &LockArgs,
+) -> Result<(), Failure> {
     let mut flags = lock_flags(lock)?;
     for input in inputs {
         let path = parse_input_path(input).and_then(|path| {
@@ -177,7 +182,7 @@ fn run_update(common: &Common, inputs: &[String], flake: &str, lock: &Lock) -> R
 fn run_check(
     session: &Arc<Session>,
     flake: &str,
-    lock: &Lock,
+    lock: &LockArgs,
     all_systems: bool,
     no_build: bool,
 ) -> Result<(), Failure> {

@@ -102,9 +102,7 @@ impl Evaluator {
         attrs.get(name).ok_or_else(|| {
             let candidates = attrs.iter().map(|attr| self.symbols.name(attr.name));
             let suggestions = crate::suggest::best_matches(self.symbols.name(name), candidates);
-            let mut shown = Vec::new();
-            crate::print::print_name(self.symbols.name(name), &mut shown);
-            let shown = String::from_utf8_lossy(&shown);
+            let shown = self.shown_symbol(name);
             let error =
                 EvalError::new(pos, format!("attribute '{shown}' missing")).suggest(suggestions);
             if what.is_empty() {

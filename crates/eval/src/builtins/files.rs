@@ -10,7 +10,7 @@ use xbuild_store_model::{STORE_DIR, StorePath};
 use crate::Evaluator;
 use crate::attrs::AttrsBuilder;
 use crate::error::{EvalError, Result};
-use crate::eval::Coercion;
+use crate::eval::{Coercion, as_path, canonical_path};
 use crate::host::{FileType, HostError};
 use crate::position::Pos;
 use crate::settings::SearchPathEntry;
@@ -77,6 +77,16 @@ impl Evaluator {
                 Pos::NONE,
                 format!("path '{}' does not exist", path.display()),
             ),
+            // A symlink to nothing; the message names what is not there.
+            Ok(Some(FileType::Symlink)) => {
+                let target = self.host.read_link(path).unwrap_or_default();
+                let target = path.parent().unwrap_or(path).join(target);
+                let target = canonical_path(target.as_os_str().as_bytes());
+                EvalError::new(
+                    Pos::NONE,
+                    format!("path '{}' does not exist", as_path(&target).display()),
+                )
+            }
             _ => EvalError::new(pos, error.to_string()),
         }
     }

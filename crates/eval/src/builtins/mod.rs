@@ -38,6 +38,7 @@ mod json;
 mod json_reader;
 pub(crate) mod json_writer;
 mod lists;
+pub(crate) mod output_of;
 mod path_text;
 mod paths;
 mod regex;
@@ -65,6 +66,10 @@ pub struct State {
     /// Compiled regular expressions, by pattern.
     patterns: FxHashMap<&'static [u8], Rc<ere::Ere>>,
 }
+
+/// Builtins that are there only with an experimental feature.
+pub(crate) static EXPERIMENTAL: &[(&str, &[Builtin])] =
+    &[("dynamic-derivations", output_of::TABLE)];
 
 /// The tables of all files.
 pub static TABLES: &[&[Builtin]] = &[

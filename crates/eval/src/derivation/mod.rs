@@ -232,7 +232,12 @@ impl Evaluator {
             );
             return Ok(zero);
         }
-        Hash::parse_any(text, algo).map_err(|error| EvalError::new(Pos::NONE, error.to_string()))
+        let hash = Hash::parse_any(text, algo)
+            .map_err(|error| EvalError::new(Pos::NONE, error.to_string()))?;
+        if hash.algo() == HashAlgo::Blake3 {
+            self.require_feature("blake3-hashes")?;
+        }
+        Ok(hash)
     }
 
     /// Makes what a string depends on an input of the derivation.

@@ -17,6 +17,26 @@ use xbuild_eval::{Evaluator, Settings, stack};
 /// The printed value, or the first line of the error.
 pub(crate) type Outcome = Result<String, String>;
 
+/// Whether xbuild's outcome is that of stock Nix: the same value, or a message with Nix's text, which may go on with what
+/// helps. What a parser expected is said in other words, and so is what the TOML reader found wrong.
+pub(crate) fn agree(ours: &Outcome, theirs: &Outcome) -> bool {
+    match (ours, theirs) {
+        (Ok(ours), Ok(theirs)) => ours == theirs,
+        (Err(ours), Err(theirs)) => {
+            let theirs = [
+                "syntax error, ",
+                "while parsing TOML: ",
+                "invalid regular expression",
+            ]
+            .into_iter()
+            .find(|prefix| theirs.starts_with(prefix))
+            .unwrap_or(theirs);
+            ours.starts_with(theirs)
+        }
+        _ => false,
+    }
+}
+
 /// How many expressions one evaluator, or one process that prints values, gets.
 const BATCH: usize = 400;
 
@@ -96,9 +116,17 @@ impl Expressions {
         }
     }
 
-    /// A text without the name of the temporary directory.
+    /// A text without the names of the temporary directory and of the expressions' files.
     fn general(&self, text: &str) -> String {
-        text.replace(self.dir.path().to_str().unwrap(), "/corpus")
+        let text = text.replace(self.dir.path().to_str().unwrap(), "/corpus");
+        let mut parts = text.split("/corpus/");
+        let mut general = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let rest = part.trim_start_matches(|c: char| c.is_ascii_digit());
+            let file = if rest.len() < part.len() { "it" } else { "" };
+            general += &format!("/corpus/{file}{rest}");
+        }
+        general
     }
 
     /// What stock Nix makes of them.
