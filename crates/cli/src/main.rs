@@ -5,6 +5,7 @@
 mod args;
 mod commands;
 mod failure;
+mod flake_installable;
 mod installable;
 mod machine;
 mod output;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         Command::EvalJobs(args) => commands::eval_jobs::run(&common, args),
         Command::Repl(args) => commands::repl::run(&common, args),
         Command::Derivation(args) => commands::derivation::run(&common, args),
+        Command::Flake(args) => commands::flake::run(&common, args),
         Command::Log(args) => commands::log::run(&common, args),
         Command::Store(args) => commands::store::run(&common, args),
         Command::PathInfo(args) => commands::path_info::run(&common, args),

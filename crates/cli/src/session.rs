@@ -204,7 +204,7 @@ impl Session {
     }
 
     /// How inputs of flakes, and trees, are fetched.
-    fn input_options(&self) -> InputOptions {
+    pub(crate) fn input_options(&self) -> InputOptions {
         let env = |name: &str| {
             std::env::var_os(name)
                 .map(PathBuf::from)
@@ -214,7 +214,7 @@ impl Session {
         let below = |variable: &str, default: &str| {
             env(variable).or_else(|| home.as_ref().map(|home| home.join(default)))
         };
-        let settings = &self.settings;
+        let settings = &self.settings.inputs;
         InputOptions {
             cache_dir: below("XDG_CACHE_HOME", ".cache")
                 .unwrap_or_else(std::env::temp_dir)
