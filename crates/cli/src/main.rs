@@ -18,6 +18,11 @@ use clap::Parser as _;
 
 use crate::args::{Cli, Command};
 
+/// Parsing and instantiating make and drop many small objects on a thread that is not the first, where the C library's
+/// allocator is slow.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let Cli { common, command } = Cli::parse();
     let result = match &command {

@@ -1,6 +1,7 @@
 //! `xbuild eval`, and the evaluation that other commands start with.
 
 use std::io::Read as _;
+use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -160,7 +161,8 @@ pub(crate) fn with_evaluator<T: Send>(
 ) -> Result<T, Failure> {
     stack::with_big_stack(|| {
         let host = Box::new(session.host());
-        let mut evaluator = Evaluator::new(host, session.eval_settings(inputs));
+        // Never dropped: the program ends soon after, and to take all its tables apart takes time.
+        let mut evaluator = ManuallyDrop::new(Evaluator::new(host, session.eval_settings(inputs)));
         work(&mut evaluator).map_err(|problem| match problem {
             Problem::Other(failure) => failure,
             Problem::Eval(error) => {
