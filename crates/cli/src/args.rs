@@ -16,7 +16,8 @@ use clap::{Args, Parser, Subcommand};
     after_help = "Exit codes: 0 success; 1 error; 2 wrong usage; 130 interrupted. When a build fails: 96, plus 4 \
     for a failed builder or download, 1 for a timeout, 2 for a wrong hash, 8 for an output that differs when built \
     again (--rebuild), 16 for an output that is not genuine AArch64: mostly 100. `xbuild test`: 3 when a check \
-    failed, 4 when the machine did not come up or go down."
+    failed, 4 when the machine did not come up or go down.\n\nEvery setting of nix.conf is an option, too: --max-call-depth N, \
+    --pure-eval, --no-pure-eval."
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -135,61 +136,135 @@ pub(crate) struct Inputs {
     /// Pass the string S as the argument N of a top-level function
     #[arg(long, num_args = 2, allow_hyphen_values = true, value_names = ["N", "S"], action = clap::ArgAction::Append)]
     pub(crate) argstr: Vec<String>,
+    /// Pass the contents of FILE as the argument N of a top-level function
+    #[arg(long, num_args = 2, value_names = ["N", "FILE"], action = clap::ArgAction::Append)]
+    pub(crate) arg_from_file: Vec<String>,
+    /// Pass what standard input has as the argument N of a top-level function
+    #[arg(long, value_name = "N")]
+    pub(crate) arg_from_stdin: Option<String>,
     /// Add PATH or NAME=PATH to the places where <…> is looked up
-    #[arg(short = 'I', value_name = "PATH", action = clap::ArgAction::Append)]
+    #[arg(short = 'I', long = "include", value_name = "PATH", action = clap::ArgAction::Append)]
     pub(crate) include: Vec<String>,
+}
+
+/// The form in which a value is printed.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Form {
+    /// Evaluate everything inside of lists and sets, too
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// Print as JSON
+    #[arg(long, conflicts_with_all = ["raw", "parse", "xml"])]
+    pub(crate) json: bool,
+    /// Print as XML, as builtins.toXML makes it
+    #[arg(long, conflicts_with_all = ["raw", "parse"])]
+    pub(crate) xml: bool,
+    /// With --xml: without the places of definitions
+    #[arg(long)]
+    pub(crate) no_location: bool,
+    /// Print a string without quotes and line end
+    #[arg(long, conflicts_with = "parse")]
+    pub(crate) raw: bool,
+    /// Only parse, and print the normalised expression
+    #[arg(long, alias = "parse-only")]
+    pub(crate) parse: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Instantiate {
-    /// Files; default.nix if none is given
+    /// Files; default.nix if none is given; `-` reads standard input; with -E, expressions
     #[arg(value_name = "FILE")]
-    pub(crate) files: Vec<PathBuf>,
-    /// An expression instead of a file
+    pub(crate) files: Vec<String>,
+    /// Take the arguments as expressions, not as files
+    #[arg(short = 'E', long)]
+    pub(crate) expr: bool,
+    /// The attribute to take; may be given several times
+    #[arg(short = 'A', long = "attr", value_name = "ATTR", action = clap::ArgAction::Append)]
+    pub(crate) attributes: Vec<String>,
+    /// Print the value, and instantiate nothing
+    #[arg(long, alias = "eval-only")]
+    pub(crate) eval: bool,
+    #[command(flatten)]
+    pub(crate) form: Form,
+    /// Print where the arguments are in the search path
+    #[arg(long)]
+    pub(crate) find_file: bool,
+    /// Make NAME a link to the derivation, which keeps it from being collected; of further ones, NAME-2 …
+    #[arg(long, value_name = "NAME")]
+    pub(crate) add_root: Option<PathBuf>,
+    /// Accepted as in nix-instantiate: roots are always indirect
+    #[arg(long, requires = "add_root")]
+    pub(crate) indirect: bool,
+    #[command(flatten)]
+    pub(crate) mode: Mode,
+    #[command(flatten)]
+    pub(crate) inputs: Inputs,
+}
+
+/// Whether an evaluation may leave something in the store, and what it may look at.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub(crate) struct Mode {
+    /// Write the derivations that come up, also where only a value is printed
+    #[arg(long, overrides_with = "read_only")]
+    pub(crate) read_write_mode: bool,
+    /// Write no derivation
+    #[arg(long, alias = "readonly-mode", alias = "dry-run")]
+    pub(crate) read_only: bool,
+    /// Allow what pure evaluation forbids (`--no-pure-eval`)
+    #[arg(long)]
+    pub(crate) impure: bool,
+}
+
+impl Mode {
+    /// The common options, as this changes them.
+    pub(crate) fn apply(self, common: &Common) -> Common {
+        let mut common = common.clone();
+        if self.impure {
+            common
+                .option
+                .extend(["pure-eval".to_owned(), "false".to_owned()]);
+        }
+        common
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Eval {
+    /// FILE, a directory with a default.nix, or `-` for standard input; with `#` an installable (DIR#ATTR); with -f or
+    /// -E, an attribute path
+    #[arg(value_name = "FILE", required_unless_present_any = ["expr", "eval.file"])]
+    pub(crate) what: Vec<String>,
+    /// A file whose attributes are named as arguments, as in `nix eval -f`
     #[arg(
-        short = 'E',
-        long,
-        value_name = "E",
-        allow_hyphen_values = true,
-        conflicts_with = "files"
+        short = 'f',
+        long = "file",
+        value_name = "FILE",
+        id = "eval.file",
+        conflicts_with = "expr"
     )]
+    pub(crate) file: Option<PathBuf>,
+    /// An expression instead of a file
+    #[arg(short = 'E', long, value_name = "E", allow_hyphen_values = true)]
     pub(crate) expr: Option<String>,
     /// The attribute to take; may be given several times
     #[arg(short = 'A', long = "attr", value_name = "ATTR", action = clap::ArgAction::Append)]
     pub(crate) attributes: Vec<String>,
     #[command(flatten)]
-    pub(crate) inputs: Inputs,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Eval {
-    /// A file; `-` reads standard input
-    #[arg(value_name = "FILE", required_unless_present = "expr")]
-    pub(crate) file: Option<PathBuf>,
-    /// An expression instead of a file
-    #[arg(
-        short = 'E',
-        long,
-        value_name = "E",
-        allow_hyphen_values = true,
-        conflicts_with = "file"
-    )]
-    pub(crate) expr: Option<String>,
-    /// The attribute to take; may be given several times
-    #[arg(short = 'A', long = "attr", value_name = "ATTR", action = clap::ArgAction::Append)]
-    pub(crate) attributes: Vec<String>,
-    /// Evaluate everything inside of lists and sets, too
+    pub(crate) form: Form,
+    /// Call the function F with the value, and print the result
+    #[arg(long, value_name = "F", allow_hyphen_values = true)]
+    pub(crate) apply: Option<String>,
+    /// Write a string, or a set of strings as a directory, to PATH, which must not exist
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["json", "xml", "raw", "parse"])]
+    pub(crate) write_to: Option<PathBuf>,
+    /// With --json: several lines; the default where stdout is a terminal
+    #[arg(long, overrides_with = "no_pretty")]
+    pub(crate) pretty: bool,
+    /// With --json: one line
     #[arg(long)]
-    pub(crate) strict: bool,
-    /// Print as JSON
-    #[arg(long, conflicts_with_all = ["raw", "parse"])]
-    pub(crate) json: bool,
-    /// Print a string without quotes and line end
-    #[arg(long, conflicts_with = "parse")]
-    pub(crate) raw: bool,
-    /// Only parse, and print the normalised expression
-    #[arg(long)]
-    pub(crate) parse: bool,
+    pub(crate) no_pretty: bool,
+    #[command(flatten)]
+    pub(crate) mode: Mode,
     #[command(flatten)]
     pub(crate) inputs: Inputs,
 }

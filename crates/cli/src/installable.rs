@@ -79,7 +79,7 @@ pub(crate) fn resolve(
     let found = if attributes.is_empty() {
         Vec::new()
     } else {
-        derivations(session, &attributes, &source.inputs)?
+        derivations(session, &attributes, &source.inputs, true)?
     };
     // In the order in which they were asked for.
     let mut found = found.into_iter();
@@ -101,11 +101,12 @@ pub(crate) fn resolve(
     Ok(wanted)
 }
 
-/// The derivations that attributes of expressions evaluate to, those of each by themselves.
+/// The derivations that attributes of expressions evaluate to, those of each by themselves. They are written if `write`.
 pub(crate) fn derivations(
     session: &Arc<Session>,
     attributes: &[(Expression, String)],
     inputs: &Inputs,
+    write: bool,
 ) -> Result<Vec<Vec<Wanted>>, Failure> {
     with_evaluator(session, inputs, |evaluator| {
         let mut wanted = Vec::new();
@@ -127,9 +128,29 @@ pub(crate) fn derivations(
             });
             wanted.push(outputs.collect());
         }
-        evaluator.flush()?;
+        if write {
+            evaluator.flush()?;
+        }
         Ok(wanted)
     })
+}
+
+/// The expression and the attribute that an installable names, for a command that wants its value.
+pub(crate) fn expression(session: &Session, name: &str) -> Result<(Expression, String), Failure> {
+    let source = Source {
+        file: None,
+        attributes: Vec::new(),
+        inputs: Inputs::default(),
+    };
+    match parse(session, name, &source)? {
+        Installable::Attribute(expression, attribute, None) => Ok((expression, attribute)),
+        Installable::Attribute(..) => Err(Failure::text(format!(
+            "`{name}`: an output is chosen of what is built, not of a value"
+        ))),
+        Installable::Direct(_) => Err(Failure::text(format!(
+            "`{name}` is a store path: it has no value"
+        ))),
+    }
 }
 
 /// Understands one argument.

@@ -9,8 +9,11 @@ mod installable;
 mod machine;
 mod output;
 mod progress;
+mod search_path;
 mod session;
+mod setting_flags;
 mod signals;
+mod value_output;
 
 use std::process::ExitCode;
 
@@ -24,7 +27,7 @@ use crate::args::{Cli, Command};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let Cli { common, command } = Cli::parse();
+    let Cli { common, command } = Cli::parse_from(setting_flags::expand(std::env::args_os()));
     let result = match &command {
         Command::Realise(args) => commands::realise::run(&common, args),
         Command::Instantiate(args) => commands::instantiate::run(&common, args),

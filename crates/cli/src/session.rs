@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use xbuild_eval::settings::SearchPathEntry;
 use xbuild_fetch::{FetchOptions, Fetcher, Mirrors};
+use xbuild_inputs::{InputOptions, RegistryFiles};
 use xbuild_realise::{Error, Mode, Observer, Realiser, Settings, StoreHost, Wanted};
 use xbuild_sandbox::{CancelToken, Sandbox};
 use xbuild_store::{Cancelled, Notify, Store, StoreOptions};
@@ -14,6 +14,7 @@ use crate::args::{Common, Inputs};
 use crate::failure::Failure;
 use crate::output;
 use crate::progress::Printer;
+use crate::search_path;
 use crate::signals;
 
 /// The state of one run of the program.
@@ -179,23 +180,65 @@ impl Session {
             Arc::clone(&self.fetcher),
             self.cancel.clone(),
             build,
+            self.input_options(),
         )
+    }
+
+    /// How inputs of flakes, and trees, are fetched.
+    fn input_options(&self) -> InputOptions {
+        let env = |name: &str| {
+            std::env::var_os(name)
+                .map(PathBuf::from)
+                .filter(|path| path.is_absolute())
+        };
+        let home = env("HOME");
+        let below = |variable: &str, default: &str| {
+            env(variable).or_else(|| home.as_ref().map(|home| home.join(default)))
+        };
+        let settings = &self.settings;
+        InputOptions {
+            cache_dir: below("XDG_CACHE_HOME", ".cache")
+                .unwrap_or_else(std::env::temp_dir)
+                .join("xbuild"),
+            tarball_ttl: settings.tarball_ttl,
+            allow_dirty: settings.allow_dirty,
+            warn_dirty: settings.warn_dirty,
+            access_tokens: settings
+                .access_tokens
+                .iter()
+                .filter_map(|token| token.split_once('='))
+                .map(|(host, token)| (host.to_owned(), token.to_owned()))
+                .collect(),
+            registries: RegistryFiles {
+                user: below("XDG_CONFIG_HOME", ".config").map(|dir| dir.join("nix/registry.json")),
+                system: Some(
+                    env("NIX_CONF_DIR")
+                        .unwrap_or_else(|| PathBuf::from("/etc/nix"))
+                        .join("registry.json"),
+                ),
+                global: Some(PathBuf::from(&settings.flake_registry))
+                    .filter(|file| file.is_absolute()),
+            },
+        }
     }
 
     /// The settings of an evaluation.
     pub(crate) fn eval_settings(&self, inputs: &Inputs) -> xbuild_eval::Settings {
-        let from_env = std::env::var("NIX_PATH").unwrap_or_default();
+        let chosen = &self.settings.eval;
+        let system = chosen.system.as_ref().unwrap_or(&self.settings.system);
         xbuild_eval::Settings {
-            search_path: inputs
-                .include
-                .iter()
-                .map(String::as_str)
-                .chain(from_env.split(':').filter(|entry| !entry.is_empty()))
-                .map(SearchPathEntry::parse)
-                .collect(),
-            system: self.settings.system.clone(),
+            search_path: search_path::entries(&self.settings, &inputs.include),
+            pure: chosen.pure,
+            restrict: chosen.restrict,
+            allowed_uris: chosen.allowed_uris.clone(),
+            system: system.clone(),
+            allow_import_from_derivation: chosen.allow_import_from_derivation,
+            trace_import_from_derivation: chosen.trace_import_from_derivation,
             max_call_depth: u32::try_from(self.settings.max_call_depth).unwrap_or(u32::MAX),
+            trace_verbose: chosen.trace_verbose,
+            abort_on_warn: chosen.abort_on_warn,
             features: self.settings.experimental_features.clone(),
+            lints: chosen.lints,
             ..xbuild_eval::Settings::default()
         }
     }

@@ -291,19 +291,19 @@ impl Evaluator {
         Ok(vec![name])
     }
 
-    /// The text that `--raw` prints: of a string, or of what coerces to one.
+    /// The text that `--raw` prints: of a string, or of what coerces to one. `what` says what is being done.
     ///
     /// # Errors
     ///
     /// If the evaluation fails, or the value is of another kind.
-    pub fn raw_text(&mut self, value: Value) -> Result<Vec<u8>> {
+    pub fn raw_text(&mut self, value: Value, what: &str) -> Result<Vec<u8>> {
         let mut context = ContextSet::new();
         let text = self.coerce_to_string(
             value,
             Pos::NONE,
             &mut context,
             crate::eval::Coercion::PLAIN,
-            "while generating the eval output",
+            what,
         )?;
         Ok(text.bytes().to_vec())
     }
@@ -331,7 +331,11 @@ impl Evaluator {
 }
 
 /// Splits `a."b.c".d` into its names.
-fn parse_attr_path(path: &str) -> Result<Vec<String>> {
+///
+/// # Errors
+///
+/// If a quote is not closed, or a name is empty.
+pub fn parse_attr_path(path: &str) -> Result<Vec<String>> {
     let mut names = Vec::new();
     let mut name = String::new();
     let mut chars = path.chars();

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use xbuild_syntax::SyntaxError;
+use xbuild_syntax::{Sources, SyntaxError};
 
 use crate::position::Pos;
 
@@ -25,6 +25,8 @@ pub enum ErrorKind {
     Abort,
     /// Too deep a recursion. It has no trace: that would be as long as the recursion is deep.
     StackOverflow,
+    /// The user wanted it to end. It has no trace either.
+    Interrupted,
     /// Anything else.
     Other,
 }
@@ -90,8 +92,8 @@ impl EvalError {
 
     /// A text that is not of the language; the parser's error tells more places and what to do.
     #[cold]
-    pub fn syntax(pos: Pos, error: SyntaxError) -> Self {
-        let mut this = Self::new(pos, error.kind().to_string());
+    pub fn syntax(pos: Pos, error: SyntaxError, sources: &Sources) -> Self {
+        let mut this = Self::new(pos, error.message(sources));
         this.0.syntax = Some(error);
         this
     }
@@ -130,7 +132,10 @@ impl EvalError {
     }
 
     fn frame(mut self, pos: Pos, text: String, shown: Shown) -> Self {
-        if self.0.kind != ErrorKind::StackOverflow {
+        if !matches!(
+            self.0.kind,
+            ErrorKind::StackOverflow | ErrorKind::Interrupted
+        ) {
             self.0.trace.push(TraceFrame { text, pos, shown });
         }
         self

@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use bumpalo::Bump;
+use xbuild_syntax::Lints;
 use xbuild_syntax::ast::Expr;
 use xbuild_syntax::symbol::Symbol;
 
@@ -35,7 +36,7 @@ pub(crate) static TABLE: &[Builtin] = &[
 /// How many symlinks are followed before they are taken for a loop (as Nix does).
 const MAX_LINKS: usize = 1024;
 /// What messages call a text that is not in a file.
-const TEXT_NAME: &str = "«string»";
+pub(crate) const TEXT_NAME: &str = "«string»";
 
 impl Evaluator {
     /// Evaluates a file (of a directory: its `default.nix`), once.
@@ -58,19 +59,18 @@ impl Evaluator {
         self.run_program(program, &[])
     }
 
-    /// Evaluates a text of the evaluator itself.
-    pub(crate) fn eval_named_text(
-        &mut self,
-        name: &str,
-        text: &str,
-        base_dir: &Path,
-    ) -> Result<Value> {
+    /// Evaluates a text that is part of the program; `name` is its name in traces.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be evaluated.
+    pub fn eval_internal(&mut self, name: &str, text: &str) -> Result<Value> {
         let program =
-            self.parse_and_compile(text.as_bytes().into(), name.to_owned(), base_dir, &[])?;
+            self.parse_and_compile(text.as_bytes().into(), name.to_owned(), Path::new("/"), &[])?;
         self.run_program(program, &[])
     }
 
-    fn run_program(&mut self, program: Program, values: &[Value]) -> Result<Value> {
+    pub(crate) fn run_program(&mut self, program: Program, values: &[Value]) -> Result<Value> {
         let env = self.heap.env(None, program.frame_size as usize);
         for (slot, value) in values.iter().enumerate() {
             env.set(slot as u32, *value);
@@ -90,7 +90,7 @@ impl Evaluator {
         })
     }
 
-    fn parse_and_compile(
+    pub(crate) fn parse_and_compile(
         &mut self,
         text: Box<[u8]>,
         name: String,
@@ -103,7 +103,7 @@ impl Evaluator {
     }
 
     /// Parses a text and hands the tree to `work`, after which it is thrown away.
-    fn with_parsed<T>(
+    pub(crate) fn with_parsed<T>(
         &mut self,
         text: Box<[u8]>,
         name: String,
@@ -119,14 +119,25 @@ impl Evaluator {
         } else {
             self.host.env(OsStr::new("HOME")).map(PathBuf::from)
         };
+        let levels = self.settings.lints;
+        let lints = (!levels.ignore_all()).then(|| Lints::new(levels));
         let features = xbuild_syntax::Features {
             pipe_operators: self.settings.has_feature("pipe-operators"),
             home: home.as_deref(),
+            lints: lints.as_ref(),
         };
         let expr = xbuild_syntax::parse(&arena, &mut self.symbols, &text, id, base_dir, features);
+        for warning in lints.iter().flat_map(|lints| lints.warnings.take()) {
+            let text = warning.render_warning(&self.sources);
+            self.host.message(text.trim_end().as_bytes());
+        }
         match expr {
             Ok(expr) => work(self, expr, base),
-            Err(error) => Err(EvalError::syntax(base.pos(error.span()), error)),
+            Err(error) => Err(EvalError::syntax(
+                base.pos(error.span()),
+                error,
+                &self.sources,
+            )),
         }
     }
 
@@ -156,7 +167,7 @@ impl Evaluator {
         })
     }
 
-    fn load(&mut self, file: &Path, names: &[Symbol], pos: Pos) -> Result<Program> {
+    pub(crate) fn load(&mut self, file: &Path, names: &[Symbol], pos: Pos) -> Result<Program> {
         if file == Path::new(FETCHURL_PATH) {
             let text = FETCHURL_TEXT.as_bytes();
             return self.parse_and_compile(
@@ -194,7 +205,7 @@ impl Evaluator {
         }
         let failed = |error: crate::host::HostError| EvalError::new(pos, error.to_string());
         for _ in 0..MAX_LINKS {
-            self.check_readable(&file, pos)?;
+            self.check_link_readable(&file, pos)?;
             match self.host.file_type(&file).map_err(failed)? {
                 Some(FileType::Symlink) => {
                     let target = self.host.read_link(&file).map_err(failed)?;
@@ -260,10 +271,9 @@ impl Evaluator {
         }
         attrs.insert(self.known.outputs, self.list(&outputs), Pos::NONE);
         let attrs = self.attrs(attrs);
-        let wrapper = self.eval_named_text(
+        let wrapper = self.eval_internal(
             "«nix-internal»/imported-drv-to-derivation.nix",
             IMPORTED_DERIVATION,
-            Path::new("/"),
         )?;
         self.call(wrapper, &[attrs], pos).map(Some)
     }
@@ -289,12 +299,12 @@ fn import(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
 }
 
 fn scoped_import(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
+    let path = ev.coerce_to_real_path(args[1], pos, "while realising the context of a path")?;
     let scope: Attrs = ev.force_attrs(
         args[0],
         pos,
         "while evaluating the first argument passed to builtins.scopedImport",
     )?;
-    let path = ev.coerce_to_real_path(args[1], pos, "while realising the context of a path")?;
     let file = ev.resolve_import(&path, pos)?;
     let names: Vec<Symbol> = scope.iter().map(|attr| attr.name).collect();
     let values: Vec<Value> = scope.iter().map(|attr| attr.value).collect();

@@ -200,7 +200,7 @@ impl Host for LocalHost {
             && expected != hash
         {
             return Err(HostError::new(format!(
-                "hash mismatch for '{}': expected {}, got {}",
+                "store path mismatch in (possibly filtered) path added from '{}'\n  specified: {}\n  got:       {}",
                 source.display(),
                 expected.to_sri(),
                 hash.to_sri()

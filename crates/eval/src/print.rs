@@ -2,6 +2,8 @@
 
 use rustc_hash::FxHashSet;
 
+use xbuild_syntax::symbol::Symbol;
+
 use crate::Evaluator;
 use crate::builtins::float_text;
 use crate::error::Result;
@@ -172,6 +174,13 @@ impl Evaluator {
         }
     }
 
+    /// A name as messages have it: in quotes where the language needs them.
+    pub(crate) fn shown_symbol(&self, name: Symbol) -> String {
+        let mut out = Vec::new();
+        print_name(self.symbols.name(name), &mut out);
+        String::from_utf8_lossy(&out).into_owned()
+    }
+
     fn shown_name(&self, attr: Attr) -> Vec<u8> {
         let mut out = Vec::new();
         print_name(self.symbols.name(attr.name), &mut out);
@@ -192,7 +201,7 @@ fn elided(count: usize, what: &str, out: &mut Vec<u8>) {
 }
 
 /// Prints what is neither a set, a list nor a function.
-fn print_simple(value: Value, max_string: usize, out: &mut Vec<u8>) {
+pub(crate) fn print_simple(value: Value, max_string: usize, out: &mut Vec<u8>) {
     match value.kind() {
         ValueKind::Int(int) => out.extend_from_slice(int.to_string().as_bytes()),
         ValueKind::Float(float) => out.extend_from_slice(float_text::general(float).as_bytes()),

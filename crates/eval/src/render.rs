@@ -24,6 +24,13 @@ impl Evaluator {
         })
     }
 
+    /// File, line and column of a place.
+    #[must_use]
+    pub fn position(&self, pos: Pos) -> Option<xbuild_syntax::Position<'_>> {
+        let position = self.sources.position(self.span(pos)?);
+        Some(position)
+    }
+
     /// A position as messages have it: `/file:line:column`.
     #[must_use]
     pub fn show_position(&self, pos: Pos) -> String {

@@ -1,5 +1,7 @@
 //! What users can configure about an evaluation.
 
+pub use xbuild_syntax::{LintLevel, LintLevels};
+
 /// Settings of an evaluation; the names are those of `nix.conf` where it has them.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -17,6 +19,8 @@ pub struct Settings {
     pub system: String,
     /// `allow-import-from-derivation`
     pub allow_import_from_derivation: bool,
+    /// `trace-import-from-derivation`: whether to tell what is built for the evaluation.
+    pub trace_import_from_derivation: bool,
     /// `max-call-depth`
     pub max_call_depth: u32,
     /// `trace-verbose`: whether `builtins.traceVerbose` prints.
@@ -25,6 +29,8 @@ pub struct Settings {
     pub abort_on_warn: bool,
     /// `experimental-features`
     pub features: Vec<String>,
+    /// `lint-url-literals`, `lint-short-path-literals`, `lint-absolute-path-literals`.
+    pub lints: LintLevels,
     /// Whether paths are only computed, and nothing is written into the store (`--readonly-mode`).
     pub read_only: bool,
 }
@@ -65,10 +71,12 @@ impl Default for Settings {
             allowed_uris: Vec::new(),
             system: format!("{}-linux", std::env::consts::ARCH),
             allow_import_from_derivation: true,
+            trace_import_from_derivation: false,
             max_call_depth: 10_000,
             trace_verbose: false,
             abort_on_warn: false,
             features: Vec::new(),
+            lints: LintLevels::default(),
             read_only: false,
         }
     }
@@ -79,5 +87,11 @@ impl Settings {
     #[must_use]
     pub fn has_feature(&self, name: &str) -> bool {
         self.features.iter().any(|feature| feature == name)
+    }
+
+    /// Whether `builtins.fetchTree` is there; flakes imply it.
+    #[must_use]
+    pub fn has_fetch_tree(&self) -> bool {
+        self.has_feature("fetch-tree") || self.has_feature("flakes")
     }
 }

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The stack that [`with_big_stack`] asks for. It is only reserved; memory is used as far as the recursion goes.
 const BIG_STACK: usize = 4 << 30;
@@ -12,9 +13,39 @@ const RESERVE: usize = 512 << 10;
 /// What a thread that was not started by [`with_big_stack`] is taken to have left where it is first seen.
 const UNKNOWN_STACK: usize = 1 << 20;
 
+/// Below this address the stack of a thread must not grow.
+///
+/// It is also how an evaluation is interrupted: every recursion compares with it, so raising it to the top of the address
+/// space ends the evaluation at its next call, at no cost while nobody does.
+#[derive(Debug)]
+pub struct Limit(AtomicUsize, usize);
+
+impl Limit {
+    fn leak(address: usize) -> &'static Self {
+        // One for each thread that evaluates.
+        Box::leak(Box::new(Self(AtomicUsize::new(address), address)))
+    }
+
+    /// Ends the evaluation on this stack as soon as it calls something. May be called in any thread.
+    pub fn interrupt(&self) {
+        self.0.store(usize::MAX, Ordering::Relaxed);
+    }
+
+    /// Whether [`Limit::interrupt`] was called.
+    #[must_use]
+    pub fn is_interrupted(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == usize::MAX
+    }
+
+    /// Forgets an interruption.
+    pub fn resume(&self) {
+        self.0.store(self.1, Ordering::Relaxed);
+    }
+}
+
 thread_local! {
-    /// Below this address the stack must not grow; 0 where it is not known yet.
-    static LIMIT: Cell<usize> = const { Cell::new(0) };
+    /// The limit of this thread, where it is known.
+    static LIMIT: Cell<Option<&'static Limit>> = const { Cell::new(None) };
 }
 
 /// An address in the current stack frame.
@@ -24,22 +55,24 @@ fn here() -> usize {
     std::hint::black_box(std::ptr::from_ref(&marker)).addr()
 }
 
-/// The address below which the stack of this thread must not grow.
+/// The limit of this thread's stack.
 #[must_use]
-pub fn limit() -> usize {
-    LIMIT.with(|limit| {
-        if limit.get() == 0 {
-            limit.set(here().saturating_sub(UNKNOWN_STACK - RESERVE));
+pub fn limit() -> &'static Limit {
+    LIMIT.with(|limit| match limit.get() {
+        Some(limit) => limit,
+        None => {
+            let known = Limit::leak(here().saturating_sub(UNKNOWN_STACK - RESERVE));
+            limit.set(Some(known));
+            known
         }
-        limit.get()
     })
 }
 
-/// Whether the stack has reached `limit`.
+/// Whether the stack has reached `limit`, or the evaluation was interrupted.
 #[inline(always)]
 #[must_use]
-pub fn is_exhausted(limit: usize) -> bool {
-    here() < limit
+pub fn is_exhausted(limit: &Limit) -> bool {
+    here() < limit.0.load(Ordering::Relaxed)
 }
 
 /// Runs `work` on a thread of its own with a stack big enough for any recursion that `max-call-depth` allows.
@@ -57,7 +90,9 @@ pub fn with_big_stack<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T>
                 .name("eval".into())
                 .stack_size(size)
                 .spawn_scoped(scope, move || {
-                    LIMIT.with(|limit| limit.set(here().saturating_sub(size - RESERVE)));
+                    LIMIT.with(|limit| {
+                        limit.set(Some(Limit::leak(here().saturating_sub(size - RESERVE))));
+                    });
                     slot.take().map(|work| work())
                 });
             match thread {

@@ -20,6 +20,7 @@ pub mod compare;
 mod environment;
 pub mod error;
 pub mod eval_host;
+pub mod eval_settings;
 pub mod event;
 mod graphs;
 mod kept;
@@ -35,6 +36,7 @@ pub mod terminal;
 
 pub use error::{Error, FailureReason, Failures, Result, StepFailure};
 pub use eval_host::StoreHost;
+pub use eval_settings::EvalSettings;
 pub use event::{Event, Observer, Silent, StepKind};
 pub use options::attribute;
 pub use plan::{Plan, Wanted};

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use crate::eval_settings::{self, EvalSettings};
+
 /// How many steps run at once and how a build is run.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -52,6 +54,26 @@ pub struct Settings {
     pub keep_outputs: bool,
     /// `keep-derivations`, for garbage collection.
     pub keep_derivations: bool,
+    /// How expressions are evaluated.
+    pub eval: EvalSettings,
+    /// `tarball-ttl`: how long a branch or an archive from a URL is taken to be what it was.
+    pub tarball_ttl: Duration,
+    /// `allow-dirty`: whether a Git work tree may have changes.
+    pub allow_dirty: bool,
+    /// `warn-dirty`: whether that is worth a warning.
+    pub warn_dirty: bool,
+    /// `allow-dirty-locks`: whether a lock file may have inputs that only a hash fixes.
+    pub allow_dirty_locks: bool,
+    /// `accept-flake-config`: whether `nixConfig` of a flake is followed.
+    pub accept_flake_config: bool,
+    /// `use-registries`: whether registries say what the names of flakes stand for.
+    pub use_registries: bool,
+    /// `flake-registry`: the file of the global registry; xbuild comes without one.
+    pub flake_registry: String,
+    /// `access-tokens`: `HOST=TOKEN`, for forges.
+    pub access_tokens: Vec<String>,
+    /// `commit-lock-file-summary`: the first line of the commit of a lock file.
+    pub commit_lock_file_summary: String,
 }
 
 impl Default for Settings {
@@ -77,6 +99,16 @@ impl Default for Settings {
             show_trace: false,
             keep_outputs: false,
             keep_derivations: true,
+            eval: EvalSettings::default(),
+            tarball_ttl: Duration::from_secs(3600),
+            allow_dirty: true,
+            warn_dirty: true,
+            allow_dirty_locks: false,
+            accept_flake_config: false,
+            use_registries: true,
+            flake_registry: String::new(),
+            access_tokens: Vec::new(),
+            commit_lock_file_summary: String::new(),
         }
     }
 }
@@ -142,11 +174,17 @@ pub enum SettingError {
 
 /// The keys this version honours. Keys of Nix that change nothing here stand in [`IGNORED`].
 const KEYS: &[&str] = &[
+    "accept-flake-config",
+    "access-tokens",
+    "allow-dirty",
+    "allow-dirty-locks",
+    "commit-lock-file-summary",
     "connect-timeout",
     "cores",
     "debian-mirror",
     "download-attempts",
     "experimental-features",
+    "flake-registry",
     "http-connections",
     "keep-derivations",
     "keep-failed",
@@ -161,17 +199,95 @@ const KEYS: &[&str] = &[
     "show-trace",
     "stalled-download-timeout",
     "system",
+    "tarball-ttl",
     "timeout",
+    "use-registries",
+    "warn-dirty",
+];
+
+/// The settings that are on or off: as options, `--KEY` and `--no-KEY`.
+const BOOLEANS: &[&str] = &[
+    "accept-flake-config",
+    "allow-dirty",
+    "allow-dirty-locks",
+    "keep-derivations",
+    "keep-failed",
+    "keep-going",
+    "keep-outputs",
+    "show-trace",
+    "use-registries",
+    "warn-dirty",
+];
+
+/// All keys that this version honours.
+fn keys() -> impl Iterator<Item = &'static str> {
+    KEYS.iter()
+        .chain(eval_settings::BOOLEANS)
+        .chain(eval_settings::VALUES)
+        .copied()
+}
+
+/// What kind of value a setting has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyKind {
+    /// `true` or `false`.
+    Switch,
+    /// Anything else.
+    Value,
+}
+
+/// The kind of a setting, if there is one that is called `key` (or, with `extra-`, can be appended to).
+#[must_use]
+pub fn kind_of(key: &str) -> Option<KeyKind> {
+    let alias = |key| {
+        ALIASES
+            .iter()
+            .find(|(alias, _)| *alias == key)
+            .map_or(key, |(_, canonical)| *canonical)
+    };
+    let base = alias(key);
+    if BOOLEANS.contains(&base) || eval_settings::BOOLEANS.contains(&base) {
+        return Some(KeyKind::Switch);
+    }
+    let is_key = keys().any(|known| known == base) || IGNORED_VALUES.contains(&base);
+    let is_list = || {
+        let list = key.strip_prefix("extra-").map(alias);
+        list.is_some_and(|list| LISTS.contains(&list))
+    };
+    (is_key || is_list()).then_some(KeyKind::Value)
+}
+
+pub(crate) fn boolean(key: &str, value: &str) -> Result<bool, SettingError> {
+    match value {
+        "true" | "yes" | "1" => Ok(true),
+        "false" | "no" | "0" => Ok(false),
+        _ => Err(SettingError::Value {
+            key: key.to_owned(),
+            value: value.to_owned(),
+            expected: "`true` or `false`",
+        }),
+    }
+}
+
+/// Of [`IGNORED`], what is given as an option with a value.
+const IGNORED_VALUES: &[&str] = &[
+    "builders",
+    "extra-platforms",
+    "substituters",
+    "system-features",
+    "trusted-public-keys",
 ];
 
 /// Keys of Nix that may be given with `--option` and have no effect in this version.
 const IGNORED: &[&str] = &[
-    "accept-flake-config",
     "allowed-users",
     "auto-optimise-store",
     "build-users-group",
     "builders",
     "builders-use-substitutes",
+    "debugger-on-trace",
+    "debugger-on-warn",
+    "eval-cache",
     "extra-platforms",
     "fallback",
     "require-sigs",
@@ -181,14 +297,16 @@ const IGNORED: &[&str] = &[
     "trusted-public-keys",
     "trusted-users",
     "use-xdg-base-directories",
-    "warn-dirty",
 ];
 
 /// The settings that are lists: `extra-KEY` appends to them.
 const LISTS: &[&str] = &[
+    "allowed-uris",
+    "access-tokens",
     "allowed-users",
     "experimental-features",
     "extra-platforms",
+    "nix-path",
     "sandbox-paths",
     "substituters",
     "system-features",
@@ -206,6 +324,7 @@ const ALIASES: &[(&str, &str)] = &[
     ("build-sandbox-paths", "sandbox-paths"),
     ("build-timeout", "timeout"),
     ("build-use-chroot", "sandbox"),
+    ("commit-lockfile-summary", "commit-lock-file-summary"),
     ("build-use-sandbox", "sandbox"),
     ("gc-keep-derivations", "keep-derivations"),
     ("gc-keep-outputs", "keep-outputs"),
@@ -251,15 +370,7 @@ impl Settings {
             let n = number("a number of seconds")?;
             Ok((n != 0 || !zero_is_none).then(|| Duration::from_secs(n)))
         };
-        let boolean = || match value {
-            "true" | "yes" | "1" => Ok(true),
-            "false" | "no" | "0" => Ok(false),
-            _ => Err(SettingError::Value {
-                key: key.to_owned(),
-                value: value.to_owned(),
-                expected: "`true` or `false`",
-            }),
-        };
+        let boolean = || boolean(key, value);
         let list = |current: &mut Vec<String>| {
             if !append {
                 current.clear();
@@ -269,6 +380,9 @@ impl Settings {
         let size = |expected| {
             Ok::<_, SettingError>(usize::try_from(number(expected)?).unwrap_or(usize::MAX))
         };
+        if let Some(result) = self.eval.set(base, value, append) {
+            return result;
+        }
         match base {
             "max-jobs" if value == "auto" => self.max_jobs = processors(),
             "max-jobs" => self.max_jobs = size("a number or `auto`")?,
@@ -284,6 +398,15 @@ impl Settings {
             "keep-failed" => self.keep_failed = boolean()?,
             "keep-outputs" => self.keep_outputs = boolean()?,
             "keep-derivations" => self.keep_derivations = boolean()?,
+            "allow-dirty" => self.allow_dirty = boolean()?,
+            "warn-dirty" => self.warn_dirty = boolean()?,
+            "allow-dirty-locks" => self.allow_dirty_locks = boolean()?,
+            "accept-flake-config" => self.accept_flake_config = boolean()?,
+            "use-registries" => self.use_registries = boolean()?,
+            "flake-registry" => value.clone_into(&mut self.flake_registry),
+            "commit-lock-file-summary" => value.clone_into(&mut self.commit_lock_file_summary),
+            "tarball-ttl" => self.tarball_ttl = seconds(false)?.unwrap_or_default(),
+            "access-tokens" => list(&mut self.access_tokens),
             "show-trace" => self.show_trace = boolean()?,
             "log-lines" => self.log_lines = size("a number of lines")?,
             "max-call-depth" => self.max_call_depth = size("a number")?,
@@ -325,10 +448,7 @@ impl Settings {
             }
             other if IGNORED.contains(&other) => {}
             _ => {
-                let suggestion = KEYS
-                    .iter()
-                    .copied()
-                    .min_by_key(|known| distance(known, key));
+                let suggestion = keys().min_by_key(|known| distance(known, key));
                 return Err(SettingError::Unknown {
                     key: key.to_owned(),
                     suggestion: suggestion
@@ -357,6 +477,11 @@ impl Settings {
     /// A file that exists but cannot be read, a line that is no setting, a value of the wrong form.
     pub fn load(env: &dyn Fn(&str) -> Option<String>) -> Result<Self, SettingError> {
         let mut settings = Self::default();
+        if env("NIX_ABORT_ON_WARN")
+            .is_some_and(|value| ["1", "yes", "true"].contains(&value.as_str()))
+        {
+            settings.eval.abort_on_warn = true;
+        }
         let system = PathBuf::from(env("NIX_CONF_DIR").unwrap_or_else(|| "/etc/nix".to_owned()))
             .join("nix.conf");
         for file in std::iter::once(system).chain(user_files(env).into_iter().rev()) {

@@ -84,6 +84,14 @@ pub enum SyntaxErrorKind {
         "experimental Nix feature '{0}' is disabled; add '--extra-experimental-features {0}' to enable it"
     )]
     FeatureDisabled(&'static str),
+    /// A discouraged literal, with the setting that has it looked for.
+    #[error("{message} ({setting})")]
+    Discouraged {
+        /// What it is, and what to write in its place.
+        message: String,
+        /// The name of the setting.
+        setting: &'static str,
+    },
     /// Beyond [`crate::MAX_DEPTH`].
     #[error("the expression is nested too deeply: more than {0} levels")]
     TooDeep(u32),
@@ -143,10 +151,36 @@ impl SyntaxError {
         self.0.hint.as_deref()
     }
 
+    /// The error as a warning, in plain text: the message, and the place with its source line.
+    #[must_use]
+    pub fn render_warning(&self, sources: &Sources) -> String {
+        let mut out = format!("warning: {}\n", self.0.kind);
+        let place = Span {
+            end: self.0.span.start,
+            ..self.0.span
+        };
+        for line in render_snippet(sources, place, "at").lines() {
+            // Stock Nix indents by the width of the word before the message.
+            let _ = writeln!(out, "  {line}");
+        }
+        out
+    }
+
+    /// The message. Of a name that is defined twice, it also tells where the first one is, as Nix's does.
+    #[must_use]
+    pub fn message(&self, sources: &Sources) -> String {
+        match (&self.0.kind, self.0.notes.first()) {
+            (SyntaxErrorKind::DuplicateAttribute(_), Some(first)) => {
+                format!("{} at {}", self.0.kind, sources.position(first.span))
+            }
+            (kind, _) => kind.to_string(),
+        }
+    }
+
     /// The error as plain text: the message, the place with its source line, the notes with theirs, the hint.
     #[must_use]
     pub fn render(&self, sources: &Sources) -> String {
-        let mut out = format!("error: {}\n", self.0.kind);
+        let mut out = format!("error: {}\n", self.message(sources));
         out.push_str(&render_snippet(sources, self.0.span, "at"));
         for note in &self.0.notes {
             let _ = writeln!(out, "note: {}", note.text);

@@ -16,6 +16,7 @@ pub mod ast;
 pub mod error;
 mod indented;
 mod lexer;
+pub mod lint;
 mod parser;
 pub mod print;
 pub mod source;
@@ -23,5 +24,6 @@ pub mod span;
 pub mod symbol;
 
 pub use error::{SyntaxError, SyntaxErrorKind, render_snippet};
+pub use lint::{LintLevel, LintLevels, Lints};
 pub use parser::{Features, MAX_DEPTH, parse};
 pub use source::{Position, Sources};

@@ -1,20 +1,21 @@
 //! `xbuild eval`, and the evaluation that other commands start with.
 
-use std::io::Read as _;
+use std::io::{IsTerminal as _, Read as _};
 use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use xbuild_eval::eval::is_pseudo_url;
 use xbuild_eval::local_host::LocalHost;
-use xbuild_eval::string::ContextSet;
 use xbuild_eval::{EvalError, Evaluator, Pos, Value, stack};
 use xbuild_syntax::symbol::Symbol;
 
 use crate::args::{Common, Eval, Inputs};
 use crate::failure::Failure;
-use crate::installable::Expression;
+use crate::installable::{self, Expression};
 use crate::output;
 use crate::session::Session;
+use crate::value_output::{self, Style};
 
 /// Why a piece of work with an evaluator failed.
 pub(crate) enum Problem {
@@ -37,65 +38,130 @@ impl From<Failure> for Problem {
 }
 
 pub(crate) fn run(common: &Common, args: &Eval) -> Result<(), Failure> {
-    let expression = expression(args)?;
-    if args.parse {
-        return parse(common, &expression);
+    let common = &args.mode.apply(common);
+    let (named, style) = named(args)?;
+    if args.form.parse {
+        for named in &named {
+            match named {
+                Named::Attribute(expression, _) => parse(common, expression)?,
+                Named::Installable(name) => {
+                    return Err(Failure::text(format!(
+                        "--parse takes a file or an expression, and `{name}` is an installable"
+                    )));
+                }
+            }
+        }
+        return Ok(());
     }
     let session = Arc::new(Session::open(common, &[], false)?);
-    let attributes = if args.attributes.is_empty() {
-        vec![String::new()]
-    } else {
-        args.attributes.clone()
-    };
+    let pretty = args.pretty || (std::io::stdout().is_terminal() && !args.no_pretty);
     let printed = with_evaluator(&session, &args.inputs, |evaluator| {
         let mut printed = Vec::new();
-        for attribute in &attributes {
-            let value = evaluate(evaluator, &expression, attribute, &args.inputs)?;
-            if args.raw {
-                printed.extend(evaluator.raw_text(value)?);
-                continue;
+        for named in &named {
+            let (expression, attribute) = match named {
+                Named::Attribute(expression, attribute) => (expression.clone(), attribute.clone()),
+                Named::Installable(name) => installable::expression(&session, name)?,
+            };
+            let mut value = evaluate(evaluator, &expression, &attribute, &args.inputs)?;
+            if let Some(function) = &args.apply {
+                let function = evaluator.eval_expr(function, &current_dir()?)?;
+                value = evaluator.call(function, &[value], Pos::NONE)?;
             }
-            if args.json {
-                printed.extend(evaluator.to_json(
-                    value,
-                    Pos::NONE,
-                    &mut ContextSet::new(),
-                    true,
-                )?);
-            } else {
-                printed.extend(evaluator.print(value, args.strict)?);
+            match &args.write_to {
+                Some(path) => value_output::write_to(evaluator, value, path)?,
+                None => {
+                    value_output::print(evaluator, value, &args.form, style, pretty, &mut printed)?;
+                }
             }
-            printed.push(b'\n');
         }
         // Derivations that nobody asked to have are not written, as with `nix-instantiate --eval`.
+        if args.mode.read_write_mode {
+            evaluator.flush()?;
+        }
         Ok(printed)
     })?;
     output::bytes(&printed)
 }
 
-fn expression(args: &Eval) -> Result<Expression, Failure> {
-    match (&args.expr, &args.file) {
-        (Some(text), _) => Ok(Expression::Text(text.clone())),
-        (None, Some(file)) if file == Path::new("-") => {
-            let mut text = String::new();
-            std::io::stdin()
-                .read_to_string(&mut text)
-                .map_err(|error| {
-                    Failure::text(format!(
-                        "cannot read the expression from standard input: {error}"
-                    ))
-                })?;
-            Ok(Expression::Text(text))
+/// What the user wants to have evaluated.
+enum Named {
+    /// An attribute of an expression; "" is the expression itself.
+    Attribute(Expression, String),
+    /// `DIR#ATTR`
+    Installable(String),
+}
+
+/// What is evaluated, and in which style it is printed: as by `nix eval` if it is named in the way of that command.
+fn named(args: &Eval) -> Result<(Vec<Named>, Style), Failure> {
+    let root = match (&args.expr, &args.file) {
+        (Some(text), _) => Some(Expression::Text(text.clone())),
+        (None, Some(file)) => Some(expression_of(file)?),
+        (None, None) => None,
+    };
+    if let Some(root) = root {
+        // The attributes, by whichever of the two ways they were given; without any, the expression itself.
+        let mut attributes: Vec<&String> = args.attributes.iter().chain(&args.what).collect();
+        let whole = String::new();
+        if attributes.is_empty() {
+            attributes.push(&whole);
         }
-        (None, Some(file)) => Ok(Expression::File(file.clone())),
-        (None, None) => Err(Failure::text(
-            "nothing to evaluate: give a FILE or --expr E",
-        )),
+        let named = attributes
+            .into_iter()
+            .map(|attribute| Named::Attribute(root.clone(), attribute.clone()));
+        let style = if args.file.is_some() || !args.what.is_empty() || args.apply.is_some() {
+            Style::Eval
+        } else {
+            Style::Instantiate
+        };
+        return Ok((named.collect(), style));
     }
+    let mut style = if args.apply.is_some() {
+        Style::Eval
+    } else {
+        Style::Instantiate
+    };
+    let mut named = Vec::new();
+    for what in &args.what {
+        if what.contains('#') {
+            if !args.attributes.is_empty() {
+                return Err(Failure::text(format!(
+                    "-A takes an attribute of a file; with an installable, write `{what}.{}`",
+                    args.attributes[0]
+                )));
+            }
+            style = Style::Eval;
+            named.push(Named::Installable(what.clone()));
+            continue;
+        }
+        let expression = expression_of(Path::new(what))?;
+        if args.attributes.is_empty() {
+            named.push(Named::Attribute(expression.clone(), String::new()));
+        }
+        for attribute in &args.attributes {
+            named.push(Named::Attribute(expression.clone(), attribute.clone()));
+        }
+    }
+    Ok((named, style))
+}
+
+/// The expression that a file argument names: `-` is standard input.
+pub(crate) fn expression_of(file: &Path) -> Result<Expression, Failure> {
+    if file != Path::new("-") {
+        return Ok(Expression::File(file.to_owned()));
+    }
+    let mut text = String::new();
+    std::io::stdin()
+        .read_to_string(&mut text)
+        .map_err(|error| {
+            Failure::text(format!(
+                "cannot read the expression from standard input: {error}"
+            ))
+        })?;
+    Ok(Expression::Text(text))
 }
 
 /// Prints the normalised expression. Needs no store.
-fn parse(common: &Common, expression: &Expression) -> Result<(), Failure> {
+pub(crate) fn parse(common: &Common, expression: &Expression) -> Result<(), Failure> {
     let settings = Session::settings(common, &[])?;
     let (name, text, base) = match expression {
         Expression::Text(text) => (
@@ -119,6 +185,7 @@ fn parse(common: &Common, expression: &Expression) -> Result<(), Failure> {
     };
     let eval_settings = xbuild_eval::Settings {
         features: settings.experimental_features,
+        lints: settings.eval.lints,
         ..xbuild_eval::Settings::default()
     };
     let shown = stack::with_big_stack(|| {
@@ -138,7 +205,7 @@ fn no_stack(error: &std::io::Error) -> Failure {
     Failure::text(format!("cannot get a stack to evaluate on: {error}"))
 }
 
-fn current_dir() -> Result<PathBuf, Failure> {
+pub(crate) fn current_dir() -> Result<PathBuf, Failure> {
     std::env::current_dir()
         .map_err(|error| Failure::text(format!("cannot find the current directory: {error}")))
 }
@@ -190,9 +257,7 @@ pub(crate) fn evaluate(
 ) -> Result<Value, Problem> {
     let root = match expression {
         Expression::File(file) => {
-            let file = std::path::absolute(file).map_err(|error| {
-                Failure::text(format!("cannot find {}: {error}", file.display()))
-            })?;
+            let file = lookup(evaluator, file)?;
             evaluator.eval_file(&file)?
         }
         Expression::Text(text) => evaluator.eval_expr(text, &current_dir()?)?,
@@ -202,7 +267,35 @@ pub(crate) fn evaluate(
     Ok(evaluator.auto_call(value, &arguments)?)
 }
 
-/// `--arg` and `--argstr`.
+/// The file that a file argument means: `<name>` is in the search path, a URL is that of a tarball.
+pub(crate) fn lookup(evaluator: &mut Evaluator, file: &Path) -> Result<PathBuf, Problem> {
+    if let Some(text) = file.to_str() {
+        if let Some(name) = text
+            .strip_prefix('<')
+            .and_then(|text| text.strip_suffix('>'))
+        {
+            return find_file(evaluator, name);
+        }
+        if is_pseudo_url(text) {
+            let fetched = evaluator.resolve_search_entry(text, Pos::NONE)?;
+            return fetched
+                .ok_or_else(|| Failure::text(format!("cannot download '{text}'")).into());
+        }
+    }
+    let file = std::path::absolute(file)
+        .map_err(|error| Failure::text(format!("cannot find {}: {error}", file.display())))?;
+    Ok(file)
+}
+
+/// Where `<name>` is.
+pub(crate) fn find_file(evaluator: &mut Evaluator, name: &str) -> Result<PathBuf, Problem> {
+    let entries = evaluator.settings.search_path.clone();
+    let found = evaluator.find_file(&entries, name.as_bytes(), Pos::NONE)?;
+    let what = "while looking up a file in the search path";
+    Ok(evaluator.coerce_to_real_path(found, Pos::NONE, what)?)
+}
+
+/// `--arg`, `--argstr` and their kin.
 pub(crate) fn arguments(
     evaluator: &mut Evaluator,
     inputs: &Inputs,
@@ -215,6 +308,20 @@ pub(crate) fn arguments(
     for pair in inputs.argstr.chunks_exact(2) {
         let value = evaluator.string(pair[1].as_bytes());
         arguments.push((evaluator.intern(pair[0].as_bytes()), value));
+    }
+    for pair in inputs.arg_from_file.chunks_exact(2) {
+        let text = std::fs::read(&pair[1])
+            .map_err(|error| Failure::text(format!("cannot read {}: {error}", pair[1])))?;
+        let value = evaluator.string(&text);
+        arguments.push((evaluator.intern(pair[0].as_bytes()), value));
+    }
+    if let Some(name) = &inputs.arg_from_stdin {
+        let mut text = Vec::new();
+        std::io::stdin()
+            .read_to_end(&mut text)
+            .map_err(|error| Failure::text(format!("cannot read standard input: {error}")))?;
+        let value = evaluator.string(&text);
+        arguments.push((evaluator.intern(name.as_bytes()), value));
     }
     Ok(arguments)
 }

@@ -1,23 +1,30 @@
 //! `xbuild instantiate`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use xbuild_realise::Wanted;
 
 use crate::args::{Common, Instantiate};
+use crate::commands::eval::{self, evaluate, expression_of, with_evaluator};
 use crate::failure::Failure;
 use crate::installable::{self, Expression};
 use crate::output;
 use crate::session::Session;
+use crate::value_output::{self, Style};
 
 pub(crate) fn run(common: &Common, args: &Instantiate) -> Result<(), Failure> {
+    let common = &args.mode.apply(common);
+    if args.find_file {
+        return find_file(common, args);
+    }
+    let expressions = expressions(args)?;
+    if args.form.parse {
+        return expressions
+            .iter()
+            .try_for_each(|expression| eval::parse(common, expression));
+    }
     let session = Arc::new(Session::open(common, &[], false)?);
-    let expressions: Vec<Expression> = match &args.expr {
-        Some(text) => vec![Expression::Text(text.clone())],
-        None if args.files.is_empty() => vec![Expression::File(PathBuf::from("default.nix"))],
-        None => args.files.iter().cloned().map(Expression::File).collect(),
-    };
     let attributes = if args.attributes.is_empty() {
         vec![String::new()]
     } else {
@@ -31,15 +38,91 @@ pub(crate) fn run(common: &Common, args: &Instantiate) -> Result<(), Failure> {
                 .map(|attribute| (expression.clone(), attribute.clone()))
         })
         .collect();
-    let derivations = installable::derivations(&session, &all, &args.inputs)?;
+    if args.eval {
+        return print_values(&session, &all, args);
+    }
+    let write = !args.mode.read_only;
+    let derivations = installable::derivations(&session, &all, &args.inputs, write)?;
+    let mut roots = 0;
     for wanted in derivations.into_iter().flatten() {
         if let Wanted::Outputs(drv, outputs) = wanted {
+            let shown = match &args.add_root {
+                Some(name) => {
+                    roots += 1;
+                    let link = root_name(name, roots)?;
+                    session.store.make_out_link(&link, &drv)?;
+                    link.display().to_string()
+                }
+                None => drv.to_string(),
+            };
             // As nix-instantiate: an output that is not the default one is named after the derivation.
             let other = outputs.iter().flatten().find(|output| *output != "out");
             output::line(
-                other.map_or_else(|| drv.to_string(), |output| format!("{drv}!{output}")),
+                other.map_or_else(|| shown.clone(), |output| format!("{shown}!{output}")),
             )?;
         }
     }
     Ok(())
+}
+
+/// The link of the `n`th root, absolute.
+fn root_name(name: &Path, n: usize) -> Result<PathBuf, Failure> {
+    let mut name = std::path::absolute(name)
+        .map_err(|error| Failure::text(format!("cannot find {}: {error}", name.display())))?
+        .into_os_string();
+    if n > 1 {
+        name.push(format!("-{n}"));
+    }
+    Ok(name.into())
+}
+
+fn expressions(args: &Instantiate) -> Result<Vec<Expression>, Failure> {
+    if args.expr {
+        if args.files.is_empty() {
+            return Err(Failure::text("-E takes expressions, and there is none"));
+        }
+        return Ok(args.files.iter().cloned().map(Expression::Text).collect());
+    }
+    if args.files.is_empty() {
+        return Ok(vec![Expression::File(PathBuf::from("default.nix"))]);
+    }
+    args.files
+        .iter()
+        .map(|file| expression_of(Path::new(file)))
+        .collect()
+}
+
+/// `--eval`
+fn print_values(
+    session: &Arc<Session>,
+    all: &[(Expression, String)],
+    args: &Instantiate,
+) -> Result<(), Failure> {
+    let printed = with_evaluator(session, &args.inputs, |evaluator| {
+        let mut printed = Vec::new();
+        for (expression, attribute) in all {
+            let value = evaluate(evaluator, expression, attribute, &args.inputs)?;
+            let style = Style::Instantiate;
+            value_output::print(evaluator, value, &args.form, style, false, &mut printed)?;
+        }
+        if args.mode.read_write_mode {
+            evaluator.flush()?;
+        }
+        Ok(printed)
+    })?;
+    output::bytes(&printed)
+}
+
+/// `--find-file`
+fn find_file(common: &Common, args: &Instantiate) -> Result<(), Failure> {
+    let session = Arc::new(Session::open(common, &[], false)?);
+    let found = with_evaluator(&session, &args.inputs, |evaluator| {
+        let names = args.files.iter();
+        names
+            .map(|name| eval::find_file(evaluator, name))
+            .collect::<Result<Vec<_>, _>>()
+    })?;
+    found
+        .iter()
+        .try_for_each(|path| output::line(path.display().to_string()))
 }

@@ -10,7 +10,7 @@ use xbuild_store_model::{STORE_DIR, StorePath};
 use crate::Evaluator;
 use crate::attrs::AttrsBuilder;
 use crate::error::{EvalError, Result};
-use crate::eval::Coercion;
+use crate::eval::{Coercion, as_path, canonical_path};
 use crate::host::{FileType, HostError};
 use crate::position::Pos;
 use crate::settings::SearchPathEntry;
@@ -77,7 +77,31 @@ impl Evaluator {
                 Pos::NONE,
                 format!("path '{}' does not exist", path.display()),
             ),
+            // A symlink to nothing; the message names what is not there.
+            Ok(Some(FileType::Symlink)) => {
+                let target = self.host.read_link(path).unwrap_or_default();
+                let target = path.parent().unwrap_or(path).join(target);
+                let target = canonical_path(target.as_os_str().as_bytes());
+                EvalError::new(
+                    Pos::NONE,
+                    format!("path '{}' does not exist", as_path(&target).display()),
+                )
+            }
             _ => EvalError::new(pos, error.to_string()),
+        }
+    }
+
+    /// The error of a directory that could not be read.
+    fn unreadable_dir(&self, path: &Path, error: &HostError, pos: Pos) -> EvalError {
+        match self.host.file_type(path) {
+            Ok(Some(FileType::Regular)) => EvalError::new(
+                pos,
+                format!(
+                    "cannot read directory \"{}\": Not a directory",
+                    path.display()
+                ),
+            ),
+            _ => self.unreadable(path, error, pos),
         }
     }
 
@@ -122,7 +146,8 @@ fn references_in(ev: &Evaluator, path: &Path, contents: &[u8]) -> Vec<StorePath>
 }
 
 fn read_file_type(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
-    let path = ev.readable_path(args[0], pos)?;
+    let path = ev.coerce_to_real_path(args[0], pos, REALISING)?;
+    ev.check_link_readable(&path, pos)?;
     match ev.file_type(&path, pos)? {
         Some(kind) => Ok(ev.string(kind.name().as_bytes())),
         None => Err(EvalError::new(
@@ -136,10 +161,13 @@ fn read_dir(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let path = ev.readable_path(args[0], pos)?;
     let entries = match ev.host.read_dir(&path) {
         Ok(entries) => entries,
-        Err(error) => return Err(ev.unreadable(&path, &error, pos)),
+        Err(error) => return Err(ev.unreadable_dir(&path, &error, pos)),
     };
     let mut attrs = AttrsBuilder::with_capacity(entries.len());
     for (name, kind) in entries {
+        if !ev.can_see(&path.join(&name)) {
+            continue;
+        }
         let kind = ev.intern(kind.name().as_bytes());
         let kind = ev.name_value(kind);
         attrs.insert(ev.intern(name.as_bytes()), kind, Pos::NONE);
@@ -153,7 +181,12 @@ fn path_exists(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let directory = text.ends_with(b"/") || text.ends_with(b"/.");
     let path = ev.coerce_to_real_path(argument, pos, REALISING)?;
     // What may not be looked at does not exist.
-    if ev.check_readable(&path, pos).is_err() {
+    let readable = if directory {
+        ev.check_readable(&path, pos)
+    } else {
+        ev.check_link_readable(&path, pos)
+    };
+    if readable.is_err() {
         return Ok(Value::FALSE);
     }
     let mut found = ev.file_type(&path, pos)?;

@@ -26,15 +26,19 @@ mod attr_sets;
 mod closure;
 mod context;
 mod control;
+pub mod documentation;
 mod ere;
 mod fetch;
+pub mod fetch_tree;
 mod files;
+mod flake_refs;
 pub(crate) mod float_text;
 mod hashes;
 mod json;
 mod json_reader;
 pub(crate) mod json_writer;
 mod lists;
+pub(crate) mod output_of;
 mod path_text;
 mod paths;
 mod regex;
@@ -45,7 +49,7 @@ mod strings;
 mod toml;
 mod types;
 mod versions;
-mod xml;
+pub mod xml;
 mod xml_writer;
 
 use std::rc::Rc;
@@ -63,6 +67,10 @@ pub struct State {
     patterns: FxHashMap<&'static [u8], Rc<ere::Ere>>,
 }
 
+/// Builtins that are there only with an experimental feature.
+pub(crate) static EXPERIMENTAL: &[(&str, &[Builtin])] =
+    &[("dynamic-derivations", output_of::TABLE)];
+
 /// The tables of all files.
 pub static TABLES: &[&[Builtin]] = &[
     arithmetic::TABLE,
@@ -71,7 +79,9 @@ pub static TABLES: &[&[Builtin]] = &[
     context::TABLE,
     control::TABLE,
     fetch::TABLE,
+    fetch_tree::TABLE,
     files::TABLE,
+    flake_refs::TABLE,
     hashes::TABLE,
     json::TABLE,
     lists::TABLE,

@@ -18,31 +18,70 @@ pub(super) static TABLE: &[Builtin] = &[Builtin {
 }];
 
 fn to_xml(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
-    let mut document = Document {
-        xml: XmlWriter::new(),
-        context: ContextSet::new(),
-        seen: FxHashSet::default(),
+    let mut context = ContextSet::new();
+    let how = XmlForm {
+        strict: true,
+        location: false,
     };
-    document.xml.open("expr", &[]);
-    document.value(ev, args[0], pos)?;
-    document.xml.close("expr");
-    Ok(ev.string_with(&document.xml.finish(), &document.context))
+    let document = ev.to_xml(args[0], how, &mut context, pos)?;
+    Ok(ev.string_with(&document, &context))
 }
 
-struct Document {
+/// What an XML document of a value has.
+#[derive(Debug, Clone, Copy)]
+pub struct XmlForm {
+    /// Everything is evaluated; else what is not evaluated yet is `<unevaluated />`.
+    pub strict: bool,
+    /// Attributes and functions have the place of their definition.
+    pub location: bool,
+}
+
+impl Evaluator {
+    /// The value as an XML document (Nix manual, `builtins.toXML`); the context of its strings is added to `context`.
+    ///
+    /// # Errors
+    ///
+    /// If an evaluation fails.
+    pub fn to_xml(
+        &mut self,
+        value: Value,
+        form: XmlForm,
+        context: &mut ContextSet,
+        pos: Pos,
+    ) -> Result<Vec<u8>> {
+        let value = self.force(value, pos)?;
+        let mut document = Document {
+            xml: XmlWriter::new(),
+            context,
+            seen: FxHashSet::default(),
+            form,
+        };
+        document.xml.open("expr", &[]);
+        document.value(self, value, pos)?;
+        document.xml.close("expr");
+        Ok(document.xml.finish())
+    }
+}
+
+struct Document<'c> {
     xml: XmlWriter,
-    context: ContextSet,
+    context: &'c mut ContextSet,
+    form: XmlForm,
     /// The paths of derivations that were written already; their attributes are not repeated.
     seen: FxHashSet<&'static [u8]>,
 }
 
-impl Document {
+impl Document<'_> {
     fn value(&mut self, ev: &mut Evaluator, value: Value, pos: Pos) -> Result<()> {
         ev.descend(pos, |ev| self.value_here(ev, value, pos))
     }
 
     fn value_here(&mut self, ev: &mut Evaluator, value: Value, pos: Pos) -> Result<()> {
-        let value = ev.force(value, pos)?;
+        let value = if self.form.strict {
+            ev.force(value, pos)?
+        } else {
+            value.known().unwrap_or(value)
+        };
         match value.kind() {
             ValueKind::Int(value) => self.leaf("int", value.to_string().as_bytes()),
             ValueKind::Float(value) => self.leaf("float", float_text::general(value).as_bytes()),
@@ -82,8 +121,10 @@ impl Document {
 
     fn attrs(&mut self, ev: &mut Evaluator, attrs: Attrs) -> Result<()> {
         for attr in ev.sorted_by_name(attrs) {
-            self.xml
-                .open("attr", &[("name", ev.symbols.name(attr.name))]);
+            let place = self.place(ev, attr.pos);
+            let mut attributes = place.attributes();
+            attributes.push(("name", ev.symbols.name(attr.name)));
+            self.xml.open("attr", &attributes);
             self.value(ev, attr.value, attr.pos)?;
             self.xml.close("attr");
         }
@@ -97,7 +138,7 @@ impl Document {
             ("outPath", ev.known.out_path),
         ] {
             if let Some(attr) = attrs.get(symbol)
-                && let Some(text) = ev.force(attr.value, attr.pos)?.as_string()
+                && let Some(text) = self.looked_at(ev, attr.value, attr.pos)?
             {
                 paths.push((name, text.bytes()));
             }
@@ -113,8 +154,37 @@ impl Document {
         Ok(())
     }
 
+    /// The text of a value, if it is a string, and evaluated if it must be.
+    fn looked_at(
+        &self,
+        ev: &mut Evaluator,
+        value: Value,
+        pos: Pos,
+    ) -> Result<Option<crate::string::Str>> {
+        if self.form.strict {
+            return Ok(ev.force(value, pos)?.as_string());
+        }
+        Ok(value.known().and_then(Value::as_string))
+    }
+
+    /// The place of a definition, where the document has places.
+    fn place(&self, ev: &Evaluator, pos: Pos) -> Place {
+        let position = match self.form.location {
+            true => ev.position(pos),
+            false => None,
+        };
+        Place(position.map(|position| {
+            let path = position
+                .file
+                .starts_with('/')
+                .then(|| position.file.to_owned());
+            (position.column.to_string(), position.line.to_string(), path)
+        }))
+    }
+
     fn function(&mut self, ev: &Evaluator, closure: &Closure) {
-        self.xml.open("function", &[]);
+        let place = self.place(ev, closure.code.pos);
+        self.xml.open("function", &place.attributes());
         let arg = closure.code.arg.map(|arg| ev.symbols.name(arg));
         if let Some(formals) = &closure.code.formals {
             let mut attributes: Vec<(&str, &[u8])> = Vec::new();
@@ -138,5 +208,20 @@ impl Document {
                 .empty("varpat", &[("name", arg.unwrap_or_default())]);
         }
         self.xml.close("function");
+    }
+}
+
+/// Column, line, and the path if it is in a file.
+struct Place(Option<(String, String, Option<String>)>);
+
+impl Place {
+    /// In alphabetical order.
+    fn attributes(&self) -> Vec<(&'static str, &[u8])> {
+        let Some((column, line, path)) = &self.0 else {
+            return Vec::new();
+        };
+        let mut attributes = vec![("column", column.as_bytes()), ("line", line.as_bytes())];
+        attributes.extend(path.iter().map(|path| ("path", path.as_bytes())));
+        attributes
     }
 }

@@ -59,9 +59,16 @@ impl Evaluator {
         }
     }
 
-    /// The error of too deep a recursion.
+    /// The error of too deep a recursion, or of an interruption.
     #[cold]
     pub(crate) fn stack_overflow(&self, pos: Pos) -> EvalError {
+        if self.stack_limit.is_interrupted() {
+            return EvalError::with_kind(
+                ErrorKind::Interrupted,
+                Pos::NONE,
+                "interrupted by the user",
+            );
+        }
         EvalError::with_kind(
             ErrorKind::StackOverflow,
             pos,

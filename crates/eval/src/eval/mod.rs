@@ -1,5 +1,6 @@
 //! The interpreter: runs [`crate::code`] on [`crate::value`]s.
 
+mod access;
 mod assertion;
 mod call;
 mod coerce;
@@ -8,6 +9,7 @@ mod force;
 mod interpret;
 mod operators;
 mod paths;
+mod search_path;
 
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -21,6 +23,7 @@ use xbuild_syntax::symbol::{Symbol, Symbols};
 use crate::attrs::AttrsBuilder;
 use crate::builtins;
 use crate::error::Result;
+use crate::flakes::FlakeLoader;
 use crate::globals;
 use crate::heap::Heap;
 use crate::host::Host;
@@ -32,7 +35,8 @@ use crate::string::{Context, ContextElem, ContextSet};
 use crate::value::Value;
 
 pub use coerce::{Coercion, Text, canonical_path};
-pub use paths::{as_path, strip_search_prefix};
+pub use paths::as_path;
+pub use search_path::{channel_url, is_pseudo_url, strip_search_prefix};
 
 /// An evaluation: its heap, names, sources, caches.
 pub struct Evaluator {
@@ -52,6 +56,8 @@ pub struct Evaluator {
     pub sources: Sources,
     /// What builtins keep between calls.
     pub builtin_state: builtins::State,
+    /// Who does `builtins.getFlake`.
+    pub flakes: Option<Rc<dyn FlakeLoader>>,
     /// The variables of the global scope.
     pub(crate) globals: FxHashMap<Symbol, Value>,
     /// The set `builtins`.
@@ -62,14 +68,20 @@ pub struct Evaluator {
     pub(crate) copied: FxHashMap<Vec<u8>, Symbol>,
     /// What `<…>` found.
     pub(crate) search_cache: FxHashMap<Vec<u8>, Value>,
+    /// What search path entries were resolved to.
+    pub(crate) search_entries: FxHashMap<String, Option<PathBuf>>,
+    /// What may be read, where that is limited.
+    pub(crate) allowed: access::Allowed,
+    /// Whether the search path is in `allowed`.
+    pub(crate) search_path_allowed: bool,
     /// The hashes modulo of the derivations that were made or read, by path.
     pub(crate) drv_hashes: FxHashMap<StorePath, DrvHash>,
     /// When the evaluation first asked for the time.
     pub(crate) start_time: Option<i64>,
     /// How many function calls are active.
     pub(crate) depth: u32,
-    /// The address below which the stack must not grow.
-    pub(crate) stack_limit: usize,
+    /// How far the stack may grow.
+    pub(crate) stack_limit: &'static stack::Limit,
 }
 
 impl Evaluator {
@@ -89,11 +101,15 @@ impl Evaluator {
             positions: Positions::default(),
             sources: Sources::new(),
             builtin_state: builtins::State::default(),
+            flakes: None,
             globals: globals.names,
             builtins: globals.builtins,
             imports: FxHashMap::default(),
             copied: FxHashMap::default(),
             search_cache: FxHashMap::default(),
+            search_entries: FxHashMap::default(),
+            allowed: access::Allowed::new(),
+            search_path_allowed: false,
             drv_hashes: FxHashMap::default(),
             start_time: None,
             depth: 0,

@@ -1,18 +1,16 @@
-//! Paths: copying into the store, the search path, and what may be read.
+//! Paths: copying into the store, and what must be built before it can be read.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use xbuild_store_model::{FileIngestionMethod, HashAlgo, STORE_DIR, StorePath};
+use xbuild_store_model::{FileIngestionMethod, HashAlgo, StorePath};
 use xbuild_syntax::symbol::Symbol;
 
 use super::Evaluator;
-use super::coerce::canonical_path;
 use crate::error::{EvalError, Result};
 use crate::host::Requisite;
 use crate::position::Pos;
-use crate::settings::SearchPathEntry;
 use crate::string::{ContextElem, ContextSet};
 use crate::value::Value;
 
@@ -67,6 +65,7 @@ impl Evaluator {
             Ok(store_path) => store_path,
             Err(error) => return Err(EvalError::new(pos, error.to_string())),
         };
+        self.allow(Path::new(&store_path.to_string()));
         let symbol = self.symbols.intern(store_path.to_string().as_bytes());
         self.copied.insert(path.to_owned(), symbol);
         Ok(symbol)
@@ -116,9 +115,12 @@ impl Evaluator {
         if wanted.is_empty() {
             return Ok(());
         }
+        self.trace_import_from_derivation(&wanted);
         self.host
             .realise(&wanted)
-            .map_err(|error| EvalError::new(pos, error.to_string()))
+            .map_err(|error| EvalError::new(pos, error.to_string()))?;
+        self.allow_outputs(&wanted);
+        Ok(())
     }
 
     /// The store path that a context element names.
@@ -127,144 +129,15 @@ impl Evaluator {
     ///
     /// If it is none.
     pub fn store_path(&self, path: Symbol, pos: Pos) -> Result<StorePath> {
-        StorePath::parse(&self.name(path)).map_err(|error| EvalError::new(pos, error.to_string()))
-    }
-
-    /// Checks that pure or restricted evaluation allows to read a path.
-    ///
-    /// # Errors
-    ///
-    /// If it does not.
-    pub fn check_readable(&self, path: &Path, pos: Pos) -> Result<()> {
-        let settings = &self.settings;
-        if !(settings.pure || settings.restrict) || path.starts_with(STORE_DIR) {
-            return Ok(());
-        }
-        let in_search_path = || {
-            settings.restrict
-                && !settings.pure
-                && settings
-                    .search_path
-                    .iter()
-                    .any(|entry| path.starts_with(&entry.path))
-        };
-        if settings
-            .allowed_paths
-            .iter()
-            .any(|allowed| path.starts_with(allowed))
-            || in_search_path()
-        {
-            return Ok(());
-        }
-        let shown = path.display();
-        Err(EvalError::new(
-            pos,
-            if settings.pure {
+        let path = self.name(path);
+        if let Some((output, drv)) = crate::builtins::output_of::deriving_path(&path) {
+            return Err(EvalError::new(
+                pos,
                 format!(
-                    "access to absolute path '{shown}' is forbidden in pure evaluation mode (use '--impure' to override)"
-                )
-            } else {
-                format!("access to absolute path '{shown}' is forbidden in restricted mode")
-            },
-        ))
-    }
-
-    /// `<name>`
-    pub(super) fn search_path_value(&mut self, name: &'static [u8], pos: Pos) -> Result<Value> {
-        if let Some(&value) = self.search_cache.get(name) {
-            return Ok(value);
+                    "the output '{output}' of '{drv}' is a derivation that must be built first, which is not supported yet (dynamic-derivations)"
+                ),
+            ));
         }
-        let entries = self.settings.search_path.clone();
-        let value = self.find_file(&entries, name, pos)?;
-        self.search_cache.insert(name.to_vec(), value);
-        Ok(value)
-    }
-
-    /// Looks a name up in search path entries (`builtins.findFile`).
-    ///
-    /// # Errors
-    ///
-    /// If it is in none of them.
-    pub fn find_file(
-        &mut self,
-        entries: &[SearchPathEntry],
-        name: &[u8],
-        pos: Pos,
-    ) -> Result<Value> {
-        let text = String::from_utf8_lossy(name).into_owned();
-        for entry in entries {
-            let Some(rest) = strip_search_prefix(&entry.prefix, &text) else {
-                continue;
-            };
-            let base = match self.resolve_search_entry(&entry.path, pos)? {
-                Some(base) => base,
-                None => continue,
-            };
-            let candidate = if rest.is_empty() {
-                base
-            } else {
-                base.join(rest)
-            };
-            let canonical = canonical_path(candidate.as_os_str().as_bytes());
-            if matches!(self.host.file_type(as_path(&canonical)), Ok(Some(_))) {
-                return Ok(self.path(&canonical));
-            }
-        }
-        // `<nix/fetchurl.nix>` comes with every Nix.
-        if text == "nix/fetchurl.nix" {
-            return Ok(self.path(crate::derivation::FETCHURL_PATH.as_bytes()));
-        }
-        let message = if self.settings.pure {
-            format!(
-                "cannot look up '<{text}>' in pure evaluation mode (use '--impure' to override)"
-            )
-        } else {
-            format!(
-                "file '{text}' was not found in the Nix search path (add it using $NIX_PATH or -I)"
-            )
-        };
-        Err(EvalError::throw(pos, message))
-    }
-
-    /// The directory of a search path entry: a path, or a tarball's URL, which is fetched.
-    ///
-    /// # Errors
-    ///
-    /// If fetching fails.
-    pub fn resolve_search_entry(&mut self, path: &str, pos: Pos) -> Result<Option<PathBuf>> {
-        if path.contains("://") {
-            let fetch = crate::host::FetchUrl {
-                url: path.to_owned(),
-                name: "source".into(),
-                hash: None,
-                unpack: true,
-                executable: false,
-            };
-            let fetched = self
-                .host
-                .fetch_url(&fetch)
-                .map_err(|error| EvalError::new(pos, error.to_string()))?;
-            return Ok(Some(PathBuf::from(fetched.to_string())));
-        }
-        let path = PathBuf::from(path);
-        Ok(if path.is_absolute() {
-            Some(path)
-        } else {
-            std::path::absolute(path).ok()
-        })
-    }
-}
-
-/// What remains of `name` below a search path prefix: all of it below an empty prefix.
-#[must_use]
-pub fn strip_search_prefix<'n>(prefix: &str, name: &'n str) -> Option<&'n str> {
-    if prefix.is_empty() {
-        return Some(name);
-    }
-    let rest = name.strip_prefix(prefix)?;
-    if rest.is_empty() {
-        Some(rest)
-    } else {
-        rest.strip_prefix('/')
+        StorePath::parse(&path).map_err(|error| EvalError::new(pos, error.to_string()))
     }
 }

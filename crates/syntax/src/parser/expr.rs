@@ -465,6 +465,7 @@ impl<'a> Parser<'a, '_> {
             }
             Tok::Uri => {
                 let text = self.text(token);
+                self.lint_url(text)?;
                 self.bump();
                 ExprKind::Str(text)
             }

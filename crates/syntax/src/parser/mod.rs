@@ -10,6 +10,7 @@
 mod attrs;
 mod expr;
 mod function;
+mod lint;
 mod set;
 mod text;
 
@@ -21,6 +22,7 @@ use bumpalo::Bump;
 use crate::ast::{AttrName, Binding, Expr};
 use crate::error::{SyntaxError, SyntaxErrorKind};
 use crate::lexer::{Lexer, Tok, Token};
+use crate::lint::Lints;
 use crate::span::{SourceId, Span};
 use crate::symbol::{Symbol, Symbols};
 
@@ -44,6 +46,8 @@ pub struct Features<'h> {
     pub pipe_operators: bool,
     /// The home directory, for `~/…`; without one (pure mode) such paths are an error.
     pub home: Option<&'h Path>,
+    /// What is discouraged; without, nothing is looked for.
+    pub lints: Option<&'h Lints>,
 }
 
 type Result<T> = std::result::Result<T, SyntaxError>;

@@ -319,6 +319,7 @@ impl<'a> Parser<'a, '_> {
     pub(super) fn path_literal(&mut self) -> Result<ExprKind<'a>> {
         let token = self.tok;
         let literal = self.text(token);
+        self.lint_path(token.kind, literal)?;
         let base: &'a [u8] = match token.kind {
             Tok::HomePath => self.home_path(literal)?,
             _ => self.absolute(literal),

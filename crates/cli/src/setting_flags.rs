@@ -1,0 +1,123 @@
+//! Settings as options: as with Nix's commands, `--max-call-depth 50` is `--option max-call-depth 50`, and a setting that
+//! is on or off is `--trace-verbose` or `--no-trace-verbose`.
+
+use std::ffi::OsString;
+
+use clap::CommandFactory as _;
+use xbuild_realise::settings::{KeyKind, kind_of};
+
+use crate::args::Cli;
+
+/// The arguments of the program with settings written as `--option KEY VALUE`. Options that the command itself has stay.
+pub(crate) fn expand(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut arguments = arguments.peekable();
+    let mut expanded: Vec<OsString> = arguments.next().into_iter().collect();
+    let cli = Cli::command();
+    let mut command = None;
+    let mut is_first = true;
+    while let Some(argument) = arguments.next() {
+        let text = argument.to_str().unwrap_or_default();
+        if text == "--" {
+            expanded.push(argument);
+            expanded.extend(arguments);
+            return expanded;
+        }
+        if command.is_none() && !text.starts_with('-') && is_first {
+            command = cli.get_subcommands().find(|command| {
+                command.get_name() == text || command.get_all_aliases().any(|alias| alias == text)
+            });
+            is_first = command.is_none();
+        }
+        let Some(flag) = text.strip_prefix("--") else {
+            expanded.push(argument);
+            continue;
+        };
+        let (name, value) = match flag.split_once('=') {
+            Some((name, value)) => (name, Some(OsString::from(value))),
+            None => (flag, None),
+        };
+        let of_command = |long: &str| {
+            cli.get_arguments()
+                .chain(command.into_iter().flat_map(clap::Command::get_arguments))
+                .find(|known| known.get_long() == Some(long))
+        };
+        if let Some(known) = of_command(name) {
+            // Its values are no options, whatever they look like.
+            let values = known.get_num_args().map_or(0, |range| range.max_values());
+            let values = match known.get_action() {
+                clap::ArgAction::Set | clap::ArgAction::Append => values.max(1),
+                _ => 0,
+            };
+            let given = value.is_some();
+            expanded.push(argument);
+            if !given && values <= 2 {
+                expanded.extend(arguments.by_ref().take(values));
+            }
+            continue;
+        }
+        let option = |key: &str, value: OsString| [OsString::from("--option"), key.into(), value];
+        match (
+            kind_of(name),
+            name.strip_prefix("no-").map(|key| (key, kind_of(key))),
+        ) {
+            (Some(KeyKind::Switch), _) if value.is_none() => {
+                expanded.extend(option(name, "true".into()));
+            }
+            (_, Some((key, Some(KeyKind::Switch)))) if value.is_none() => {
+                expanded.extend(option(key, "false".into()));
+            }
+            (Some(_), _) => match value.or_else(|| arguments.next()) {
+                Some(value) => expanded.extend(option(name, value)),
+                None => expanded.push(argument),
+            },
+            _ => expanded.push(argument),
+        }
+    }
+    expanded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn expanded(line: &str) -> String {
+        let words = line.split(' ').map(OsString::from);
+        let words: Vec<String> = expand(words)
+            .into_iter()
+            .map(|word| word.to_string_lossy().into_owned())
+            .collect();
+        words.join(" ")
+    }
+
+    #[test]
+    fn settings_become_options() {
+        assert_eq!(
+            expanded("xbuild eval --max-call-depth 50 -E 1"),
+            "xbuild eval --option max-call-depth 50 -E 1"
+        );
+        assert_eq!(
+            expanded(
+                "xbuild eval --extra-experimental-features=flakes --no-allow-import-from-derivation f"
+            ),
+            "xbuild eval --option extra-experimental-features flakes --option allow-import-from-derivation false f"
+        );
+        assert_eq!(
+            expanded("xbuild eval --trace-verbose --lint-url-literals fatal f"),
+            "xbuild eval --option trace-verbose true --option lint-url-literals fatal f"
+        );
+    }
+
+    #[test]
+    fn options_of_the_command_stay() {
+        for line in [
+            "xbuild realise --cores 3 x",
+            "xbuild eval --expr --pure-eval",
+            "xbuild eval --argstr cores --pure-eval",
+            "xbuild --store s eval --show-trace f",
+            "xbuild eval --nonsense",
+            "xbuild eval -- --pure-eval",
+        ] {
+            assert_eq!(expanded(line), line);
+        }
+    }
+}
