@@ -1,6 +1,7 @@
 //! `xbuild eval`, and the evaluation that other commands start with.
 
 use std::io::{IsTerminal as _, Read as _};
+use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
@@ -289,7 +290,8 @@ pub(crate) fn with_evaluator_for<T: Send>(
                 }
             }
         }
-        let mut evaluator = Evaluator::new(Box::new(host), settings);
+        // Never dropped: the program ends soon after, and to take all its tables apart takes time.
+        let mut evaluator = ManuallyDrop::new(Evaluator::new(Box::new(host), settings));
         evaluator.flakes = Some(Rc::clone(&flakes) as Rc<dyn FlakeLoader>);
         work(&mut evaluator, &flakes).map_err(|problem| match problem {
             Problem::Other(failure) => failure,
