@@ -24,6 +24,8 @@ let
   # Everything but what names this derivation itself.
   contents = build "${config.system.name}-tree" {
     args = [ ./tree.sh ];
+    # What is linked to may come from any derivation.
+    xbuildCheckClosure = true;
     manifest = lib.concatLines (
       [
         "directory data"

@@ -16,7 +16,7 @@ use xbuild_store_model::{Hash, HashAlgo, StorePath, nar};
 use crate::error::{Error, FailureReason};
 use crate::options::{Options, attribute};
 use crate::output_checks::{self, Registered, requisites};
-use crate::plan::output_paths;
+use crate::plan::{output_paths, read_derivation};
 
 /// An output that lies in a scratch directory.
 pub(crate) struct Made {
@@ -223,13 +223,24 @@ fn validate(
     for output in made {
         closure.insert(output.path.clone(), output.physical.clone());
     }
-    let roots: Vec<Root> = made
+    let mut roots: Vec<Root> = made
         .iter()
         .map(|output| Root {
             logical: output.path.clone(),
             physical: output.physical.clone(),
         })
         .collect();
+    if attribute(drv, "xbuildCheckClosure").is_some() {
+        for (path, physical) in &closure {
+            let is_output = made.iter().any(|output| output.path == *path);
+            if !is_output && !was_validated(store, path)? {
+                roots.push(Root {
+                    logical: path.clone(),
+                    physical: physical.clone(),
+                });
+            }
+        }
+    }
     let report = xbuild_elf::check(
         &roots,
         &|path| closure.get(path).cloned(),
@@ -244,6 +255,19 @@ fn validate(
             report: report.to_string().trim_end().to_owned(),
         })
     }
+}
+
+/// Whether the validator saw a valid path when it was made: its derivation, as far as it is still there, has `xbuildTarget`.
+fn was_validated(store: &Store, path: &StorePath) -> Result<bool, FailureReason> {
+    let info = store.query_path_info(path)?;
+    let Some(deriver) = info.and_then(|info| info.deriver) else {
+        return Ok(false);
+    };
+    if !store.is_valid(&deriver)? {
+        return Ok(false);
+    }
+    let drv = read_derivation(store, &deriver)?;
+    Ok(attribute(&drv, "xbuildTarget").is_some())
 }
 
 #[cfg(test)]
@@ -312,6 +336,10 @@ mod tests {
         }
 
         fn finish(&self, made: &[Made]) -> Result<(), String> {
+            self.finish_with(made, &BTreeSet::new())
+        }
+
+        fn finish_with(&self, made: &[Made], inputs: &BTreeSet<StorePath>) -> Result<(), String> {
             let options = Options::of(&self.drv).unwrap();
             finish(
                 &self.store,
@@ -319,7 +347,7 @@ mod tests {
                 &self.drv,
                 &options,
                 made,
-                &BTreeSet::new(),
+                inputs,
             )
             .map_err(|error| short(&error.to_string()))
         }
@@ -491,15 +519,40 @@ mod tests {
         );
     }
 
-    #[test]
-    fn a_cross_derivation_is_validated_with_structured_attributes_too() {
-        let x86 = [
+    /// The head of a program for the wrong machine.
+    fn x86() -> Vec<u8> {
+        [
             b"\x7fELF\x02\x01\x01".as_slice(),
             &[0; 9],
             &[2, 0, 62, 0],
             &[0; 44],
         ]
-        .concat();
+        .concat()
+    }
+
+    #[test]
+    fn a_closure_is_validated_where_that_is_asked_for() {
+        for (check, genuine) in [("", true), ("1", false)] {
+            let f = Fixture::new(&[
+                ("xbuildTarget", "aarch64-linux"),
+                ("xbuildCheckClosure", check),
+            ]);
+            let tool = f.store.add_text("tool", &x86(), &BTreeSet::new()).unwrap();
+            let out = f.made("out", &writes(tool.to_string()));
+            let result = f.finish_with(&[out], &BTreeSet::from([tool.clone()]));
+            assert_eq!(result.is_ok(), genuine, "{result:?}");
+            if let Err(message) = result {
+                assert!(
+                    message.contains(&format!("{tool}: the machine is x86-64, expected AArch64")),
+                    "{message}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_cross_derivation_is_validated_with_structured_attributes_too() {
+        let x86 = x86();
         for env in [
             ("xbuildTarget", "aarch64-linux"),
             ("__json", r#"{"xbuildTarget":"aarch64-linux"}"#),
