@@ -26,6 +26,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use support::expressions::EXPRESSIONS;
+use support::world::copy_store;
 
 /// What stands in for cargo while the documents' commands run.
 const CARGO: &str = r#"#!/bin/bash
@@ -61,10 +62,10 @@ fn documents_are_true() {
     if scratch.exists() {
         remove(&scratch);
     }
-    copy_store(
-        &Path::new(env!("CARGO_TARGET_TMPDIR")).join("images/caller/store"),
-        &scratch.join("store"),
-    );
+    let images = Path::new(env!("CARGO_TARGET_TMPDIR")).join("images/caller/store");
+    if images.join("nix/store").exists() {
+        copy_store(&images, &scratch.join("store"));
+    }
     let bin = scratch.join("bin");
     fs::create_dir_all(&bin).unwrap();
     symlink(env!("CARGO_BIN_EXE_xbuild"), bin.join("xbuild")).unwrap();
@@ -110,19 +111,6 @@ fn documents_are_true() {
         commands > 30 || only.is_some(),
         "only {commands} commands were found in the documents"
     );
-}
-
-/// Copies a store, if it is there, by hard links; without its roots.
-fn copy_store(from: &Path, to: &Path) {
-    if !from.join("nix/store").exists() {
-        return;
-    }
-    let copied = Command::new("sh")
-        .arg("-euc")
-        .arg("mkdir -p \"$2/nix/var\"; cp -al \"$1/nix/store\" \"$2/nix/store\"; cp -a \"$1/nix/var/.\" \"$2/nix/var\"; cd \"$2/nix/var/nix\"; rm -rf gcroots/auto gcroots/xbuild temproots/*")
-        .args(["sh".as_ref(), from.as_os_str(), to.as_os_str()])
-        .status();
-    assert!(copied.unwrap().success(), "cannot copy {}", from.display());
 }
 
 /// `README.md` and `docs/*.md`.

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use support::oracle::nix;
-use support::world::{Who, World, is_root};
+use support::world::{Who, World, copy_store, is_root};
 use support::{emulate, expressions};
 use support::{name_of, progress};
 
@@ -49,12 +49,7 @@ static BUILT: LazyLock<Built> = LazyLock::new(|| {
         .zip(built.lines().into_iter().map(str::to_owned))
         .collect();
     let copy = World::new("packages-gc", Who::Caller);
-    let copied = std::process::Command::new("sh")
-        .arg("-euc")
-        .arg("mkdir -p \"$2/nix/var\"; cp -al \"$1/nix/store\" \"$2/nix/store\"; cp -a \"$1/nix/var/.\" \"$2/nix/var\"; rm -rf \"$2\"/nix/var/nix/gcroots/auto")
-        .args(["sh".as_ref(), world.store().as_os_str(), copy.store().as_os_str()])
-        .status();
-    assert!(copied.expect("run sh").success());
+    copy_store(world.store(), copy.store());
     Built { world, copy, out }
 });
 

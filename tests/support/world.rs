@@ -28,6 +28,20 @@ pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
+/// Copies a store by hard links, without its roots.
+pub fn copy_store(from: &Path, to: &Path) {
+    let copied = Command::new("sh")
+        .arg("-euc")
+        .arg("mkdir -p \"$2/nix/var\"; cp -al \"$1/nix/store\" \"$2/nix/store\"; cp -a \"$1/nix/var/.\" \"$2/nix/var\"; cd \"$2/nix/var/nix\"; rm -rf gcroots/auto gcroots/xbuild temproots/*")
+        .args(["sh".as_ref(), from.as_os_str(), to.as_os_str()])
+        .status();
+    assert!(
+        copied.expect("run sh").success(),
+        "cannot copy {}",
+        from.display()
+    );
+}
+
 /// How long a test waits for something that must happen, before it calls it a failure: no measure of speed.
 const PATIENCE: Duration = Duration::from_secs(180);
 

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use xbuild_fetch::{FetchOptions, Fetcher, Mirrors};
+use xbuild_inputs::{InputOptions, RegistryFiles};
 use xbuild_realise::{Error, Mode, Observer, Realiser, Settings, StoreHost, Wanted};
 use xbuild_sandbox::{CancelToken, Sandbox};
 use xbuild_store::{Cancelled, Notify, Store, StoreOptions};
@@ -186,12 +187,59 @@ impl Session {
     pub(crate) fn host(self: &Arc<Self>) -> StoreHost {
         let session = Arc::clone(self);
         let build = Box::new(move |wanted: &[Wanted]| session.realise_for_evaluation(wanted));
+        self.host_that_builds(build)
+    }
+
+    /// The same, with something else that builds what an evaluation needs.
+    pub(crate) fn host_that_builds(
+        &self,
+        build: Box<xbuild_realise::eval_host::Build>,
+    ) -> StoreHost {
         StoreHost::new(
             Arc::clone(&self.store),
             Arc::clone(&self.fetcher),
             self.cancel.clone(),
             build,
+            self.input_options(),
         )
+    }
+
+    /// How inputs of flakes, and trees, are fetched.
+    fn input_options(&self) -> InputOptions {
+        let env = |name: &str| {
+            std::env::var_os(name)
+                .map(PathBuf::from)
+                .filter(|path| path.is_absolute())
+        };
+        let home = env("HOME");
+        let below = |variable: &str, default: &str| {
+            env(variable).or_else(|| home.as_ref().map(|home| home.join(default)))
+        };
+        let settings = &self.settings;
+        InputOptions {
+            cache_dir: below("XDG_CACHE_HOME", ".cache")
+                .unwrap_or_else(std::env::temp_dir)
+                .join("xbuild"),
+            tarball_ttl: settings.tarball_ttl,
+            allow_dirty: settings.allow_dirty,
+            warn_dirty: settings.warn_dirty,
+            access_tokens: settings
+                .access_tokens
+                .iter()
+                .filter_map(|token| token.split_once('='))
+                .map(|(host, token)| (host.to_owned(), token.to_owned()))
+                .collect(),
+            registries: RegistryFiles {
+                user: below("XDG_CONFIG_HOME", ".config").map(|dir| dir.join("nix/registry.json")),
+                system: Some(
+                    env("NIX_CONF_DIR")
+                        .unwrap_or_else(|| PathBuf::from("/etc/nix"))
+                        .join("registry.json"),
+                ),
+                global: Some(PathBuf::from(&settings.flake_registry))
+                    .filter(|file| file.is_absolute()),
+            },
+        }
     }
 
     /// The settings of an evaluation.

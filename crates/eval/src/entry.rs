@@ -326,7 +326,11 @@ impl Evaluator {
 }
 
 /// Splits `a."b.c".d` into its names.
-fn parse_attr_path(path: &str) -> Result<Vec<String>> {
+///
+/// # Errors
+///
+/// If a quote is not closed, or a name is empty.
+pub fn parse_attr_path(path: &str) -> Result<Vec<String>> {
     let mut names = Vec::new();
     let mut name = String::new();
     let mut chars = path.chars();

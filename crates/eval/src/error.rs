@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use xbuild_syntax::SyntaxError;
+use xbuild_syntax::{Sources, SyntaxError};
 
 use crate::position::Pos;
 
@@ -92,8 +92,8 @@ impl EvalError {
 
     /// A text that is not of the language; the parser's error tells more places and what to do.
     #[cold]
-    pub fn syntax(pos: Pos, message: String, error: SyntaxError) -> Self {
-        let mut this = Self::new(pos, message);
+    pub fn syntax(pos: Pos, error: SyntaxError, sources: &Sources) -> Self {
+        let mut this = Self::new(pos, error.message(sources));
         this.0.syntax = Some(error);
         this
     }

@@ -79,7 +79,17 @@ pub(crate) fn define(
         .copied()
         .chain([import::TABLE, derivation::TABLE]);
     for builtin in tables.flatten() {
+        if builtin.name == "fetchTree" && !settings.has_fetch_tree() {
+            continue;
+        }
         add(builtin.name, Value::from(builtin));
+    }
+    for (feature, table) in builtins::EXPERIMENTAL {
+        if settings.has_feature(feature) {
+            for builtin in *table {
+                add(builtin.name, Value::from(builtin));
+            }
+        }
     }
     for constant in COMPUTED {
         if settings.pure && constant.name == "__currentTime" {

@@ -5,9 +5,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use bumpalo::Bump;
+use xbuild_syntax::Lints;
 use xbuild_syntax::ast::Expr;
 use xbuild_syntax::symbol::Symbol;
-use xbuild_syntax::{Lints, SyntaxError, SyntaxErrorKind};
 
 use crate::Evaluator;
 use crate::attrs::{Attrs, AttrsBuilder};
@@ -59,15 +59,14 @@ impl Evaluator {
         self.run_program(program, &[])
     }
 
-    /// Evaluates a text of the evaluator itself.
-    pub(crate) fn eval_named_text(
-        &mut self,
-        name: &str,
-        text: &str,
-        base_dir: &Path,
-    ) -> Result<Value> {
+    /// Evaluates a text that is part of the program; `name` is its name in traces.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be evaluated.
+    pub fn eval_internal(&mut self, name: &str, text: &str) -> Result<Value> {
         let program =
-            self.parse_and_compile(text.as_bytes().into(), name.to_owned(), base_dir, &[])?;
+            self.parse_and_compile(text.as_bytes().into(), name.to_owned(), Path::new("/"), &[])?;
         self.run_program(program, &[])
     }
 
@@ -134,21 +133,11 @@ impl Evaluator {
         }
         match expr {
             Ok(expr) => work(self, expr, base),
-            Err(error) => {
-                let message = self.syntax_message(&error);
-                Err(EvalError::syntax(base.pos(error.span()), message, error))
-            }
-        }
-    }
-
-    /// The first line of a syntax error. As in Nix, that of a name bound twice says where it was bound first.
-    fn syntax_message(&self, error: &SyntaxError) -> String {
-        let message = error.kind().to_string();
-        match (error.kind(), error.notes()) {
-            (SyntaxErrorKind::DuplicateAttribute(_), [first, ..]) => {
-                format!("{message} at {}", self.sources.position(first.span))
-            }
-            _ => message,
+            Err(error) => Err(EvalError::syntax(
+                base.pos(error.span()),
+                error,
+                &self.sources,
+            )),
         }
     }
 
@@ -178,7 +167,7 @@ impl Evaluator {
         })
     }
 
-    fn load(&mut self, file: &Path, names: &[Symbol], pos: Pos) -> Result<Program> {
+    pub(crate) fn load(&mut self, file: &Path, names: &[Symbol], pos: Pos) -> Result<Program> {
         if file == Path::new(FETCHURL_PATH) {
             let text = FETCHURL_TEXT.as_bytes();
             return self.parse_and_compile(
@@ -282,10 +271,9 @@ impl Evaluator {
         }
         attrs.insert(self.known.outputs, self.list(&outputs), Pos::NONE);
         let attrs = self.attrs(attrs);
-        let wrapper = self.eval_named_text(
+        let wrapper = self.eval_internal(
             "«nix-internal»/imported-drv-to-derivation.nix",
             IMPORTED_DERIVATION,
-            Path::new("/"),
         )?;
         self.call(wrapper, &[attrs], pos).map(Some)
     }
@@ -311,12 +299,12 @@ fn import(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
 }
 
 fn scoped_import(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
+    let path = ev.coerce_to_real_path(args[1], pos, "while realising the context of a path")?;
     let scope: Attrs = ev.force_attrs(
         args[0],
         pos,
         "while evaluating the first argument passed to builtins.scopedImport",
     )?;
-    let path = ev.coerce_to_real_path(args[1], pos, "while realising the context of a path")?;
     let file = ev.resolve_import(&path, pos)?;
     let names: Vec<Symbol> = scope.iter().map(|attr| attr.name).collect();
     let values: Vec<Value> = scope.iter().map(|attr| attr.value).collect();

@@ -82,18 +82,6 @@ fn named(path: &Path, doing: &str, error: &std::io::Error) -> HostError {
     HostError::new(format!("{doing} '{}': {error}", path.display()))
 }
 
-fn file_type(kind: std::fs::FileType) -> FileType {
-    if kind.is_file() {
-        FileType::Regular
-    } else if kind.is_dir() {
-        FileType::Directory
-    } else if kind.is_symlink() {
-        FileType::Symlink
-    } else {
-        FileType::Unknown
-    }
-}
-
 impl Host for LocalHost {
     fn read_file(&self, path: &Path) -> HostResult<Vec<u8>> {
         if let Some(text) = self.text(path) {
@@ -107,10 +95,7 @@ impl Host for LocalHost {
         let mut entries = Vec::new();
         for entry in std::fs::read_dir(self.real(path)).map_err(failed)? {
             let entry = entry.map_err(failed)?;
-            entries.push((
-                entry.file_name(),
-                file_type(entry.file_type().map_err(failed)?),
-            ));
+            entries.push((entry.file_name(), entry.file_type().map_err(failed)?.into()));
         }
         Ok(entries)
     }
@@ -120,7 +105,7 @@ impl Host for LocalHost {
             return Ok(Some(FileType::Regular));
         }
         match std::fs::symlink_metadata(self.real(path)) {
-            Ok(metadata) => Ok(Some(file_type(metadata.file_type()))),
+            Ok(metadata) => Ok(Some(metadata.file_type().into())),
             Err(error)
                 if matches!(
                     error.kind(),
@@ -201,13 +186,7 @@ impl Host for LocalHost {
                     match filter {
                         None => nar::write_path(&real, &mut hasher)?,
                         Some(filter) => {
-                            let mut relative = |path: &Path, kind: nar::FileType| {
-                                let kind = match kind {
-                                    nar::FileType::Regular => FileType::Regular,
-                                    nar::FileType::Directory => FileType::Directory,
-                                    nar::FileType::Symlink => FileType::Symlink,
-                                    nar::FileType::Unknown => FileType::Unknown,
-                                };
+                            let mut relative = |path: &Path, kind: FileType| {
                                 filter(&source.join(path), kind).map_err(|error| error.0)
                             };
                             nar::write_path_filtered(&real, &mut hasher, &mut relative)?
@@ -221,7 +200,7 @@ impl Host for LocalHost {
             && expected != hash
         {
             return Err(HostError::new(format!(
-                "hash mismatch for '{}': expected {}, got {}",
+                "store path mismatch in (possibly filtered) path added from '{}'\n  specified: {}\n  got:       {}",
                 source.display(),
                 expected.to_sri(),
                 hash.to_sri()

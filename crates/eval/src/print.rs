@@ -2,6 +2,8 @@
 
 use rustc_hash::FxHashSet;
 
+use xbuild_syntax::symbol::Symbol;
+
 use crate::Evaluator;
 use crate::builtins::float_text;
 use crate::error::Result;
@@ -171,6 +173,13 @@ impl Evaluator {
             }
             _ => print_simple(value, MAX_STRING, out),
         }
+    }
+
+    /// A name as messages have it: in quotes where the language needs them.
+    pub(crate) fn shown_symbol(&self, name: Symbol) -> String {
+        let mut out = Vec::new();
+        print_name(self.symbols.name(name), &mut out);
+        String::from_utf8_lossy(&out).into_owned()
     }
 
     fn shown_name(&self, attr: Attr) -> Vec<u8> {

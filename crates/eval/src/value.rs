@@ -349,6 +349,7 @@ impl ValueKind {
             Self::Float(_) => "a float",
             Self::Bool(_) => "a Boolean",
             Self::Null => "null",
+            Self::String(text) if text.context().is_some() => "a string with context",
             Self::String(_) => "a string",
             Self::Path(_) => "a path",
             Self::Attrs(_) => "a set",

@@ -10,8 +10,12 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 use xbuild_derivation::Derivation;
-use xbuild_eval::host::{FetchUrl, FileType, Host, HostError, HostResult, PathFilter, Requisite};
+use xbuild_eval::host::{
+    FetchUrl, FetchedTree, FileType, Host, HostError, HostResult, PathFilter, Registries, Requisite,
+};
 use xbuild_fetch::Fetcher;
+use xbuild_flake_ref::Input;
+use xbuild_inputs::{InputOptions, Inputs, Which};
 use xbuild_sandbox::CancelToken;
 use xbuild_store::{NewText, Store};
 use xbuild_store_model::{FileIngestionMethod, Hash, HashAlgo, STORE_DIR, StorePath};
@@ -27,6 +31,7 @@ pub struct StoreHost {
     fetcher: Arc<Fetcher>,
     cancel: CancelToken,
     build: Box<Build>,
+    inputs: std::rc::Rc<Inputs>,
     /// Derivations that are not written yet.
     pending: RefCell<Pending>,
 }
@@ -38,21 +43,36 @@ struct Pending {
 }
 
 impl StoreHost {
-    /// A host on `store`; `build` realises what the evaluation itself needs.
+    /// A host on `store`; `build` realises what the evaluation itself needs, `inputs` says how trees are fetched.
     #[must_use]
     pub fn new(
         store: Arc<Store>,
         fetcher: Arc<Fetcher>,
         cancel: CancelToken,
         build: Box<Build>,
+        inputs: InputOptions,
     ) -> Self {
+        let inputs = Inputs::new(
+            Arc::clone(&store),
+            Arc::clone(&fetcher),
+            Box::new(Flag(cancel.clone())),
+            inputs,
+            Box::new(|line| message(line.as_bytes())),
+        );
         Self {
+            inputs: std::rc::Rc::new(inputs),
             store,
             fetcher,
             cancel,
             build,
             pending: RefCell::default(),
         }
+    }
+
+    /// Who fetches trees.
+    #[must_use]
+    pub fn inputs(&self) -> std::rc::Rc<Inputs> {
+        std::rc::Rc::clone(&self.inputs)
     }
 
     /// Where `path` lies: logical store paths are looked up in the physical store.
@@ -67,20 +87,25 @@ impl StoreHost {
     }
 }
 
-fn read_error(path: &Path, error: &std::io::Error) -> HostError {
-    HostError::new(format!("cannot read '{}': {error}", path.display()))
+/// The wish to stop, as downloads look at it.
+struct Flag(CancelToken);
+
+impl AsRef<std::sync::atomic::AtomicBool> for Flag {
+    fn as_ref(&self) -> &std::sync::atomic::AtomicBool {
+        self.0.flag()
+    }
 }
 
-fn file_type(file_type: fs::FileType) -> FileType {
-    if file_type.is_dir() {
-        FileType::Directory
-    } else if file_type.is_symlink() {
-        FileType::Symlink
-    } else if file_type.is_file() {
-        FileType::Regular
-    } else {
-        FileType::Unknown
-    }
+/// Prints a line to stderr.
+fn message(text: &[u8]) {
+    let mut line = text.to_vec();
+    line.push(b'\n');
+    // Nothing can be done about a closed stderr.
+    let _ = std::io::stderr().lock().write_all(&line);
+}
+
+fn read_error(path: &Path, error: &std::io::Error) -> HostError {
+    HostError::new(format!("cannot read '{}': {error}", path.display()))
 }
 
 impl StoreHost {
@@ -211,7 +236,7 @@ impl Host for StoreHost {
         entries
             .map(|entry| {
                 let entry = entry?;
-                Ok((entry.file_name(), file_type(entry.file_type()?)))
+                Ok((entry.file_name(), entry.file_type()?.into()))
             })
             .collect::<std::io::Result<_>>()
             .map_err(|error| read_error(path, &error))
@@ -222,7 +247,7 @@ impl Host for StoreHost {
             return Ok(Some(FileType::Directory));
         }
         match fs::symlink_metadata(self.resolve(path, false)?) {
-            Ok(metadata) => Ok(Some(file_type(metadata.file_type()))),
+            Ok(metadata) => Ok(Some(metadata.file_type().into())),
             Err(error)
                 if matches!(
                     error.kind(),
@@ -268,10 +293,7 @@ impl Host for StoreHost {
     }
 
     fn message(&self, text: &[u8]) {
-        let mut line = text.to_vec();
-        line.push(b'\n');
-        // Nothing can be done about a closed stderr.
-        let _ = std::io::stderr().lock().write_all(&line);
+        message(text);
     }
 
     fn add_text(
@@ -320,14 +342,8 @@ impl Host for StoreHost {
             )?);
         };
         // The filter knows the paths of the program, not where they lie.
-        let mut translated = |path: &Path, kind: xbuild_store::FileType| {
+        let mut translated = |path: &Path, kind: FileType| {
             let below = path.strip_prefix(&physical).unwrap_or(path);
-            let kind = match kind {
-                xbuild_store::FileType::Regular => FileType::Regular,
-                xbuild_store::FileType::Directory => FileType::Directory,
-                xbuild_store::FileType::Symlink => FileType::Symlink,
-                _ => FileType::Unknown,
-            };
             filter(&source.join(below), kind).map_err(|HostError(error)| error)
         };
         Ok(self.store.add_path(
@@ -426,6 +442,13 @@ impl Host for StoreHost {
                 return Ok(path);
             }
         }
+        if fetch.hash.is_none() && !fetch.executable {
+            return Ok(if fetch.unpack {
+                self.inputs.download_tarball(&fetch.url, &fetch.name)?
+            } else {
+                self.inputs.download_file(&fetch.url, &fetch.name, method)?
+            });
+        }
         let scratch = self.store.work_dir()?;
         let file = scratch.path().join("download");
         let expected = fetch.hash.as_ref().filter(|_| !recursive);
@@ -453,6 +476,27 @@ impl Host for StoreHost {
         )?)
     }
 
+    fn fetch_tree(&self, input: &Input) -> HostResult<FetchedTree> {
+        let fetched = self.inputs.fetch(input)?;
+        Ok(FetchedTree {
+            path: fetched.path,
+            input: fetched.input,
+        })
+    }
+
+    fn resolve_input(
+        &self,
+        input: &Input,
+        registries: Registries,
+    ) -> HostResult<(Input, Option<String>)> {
+        let which = match registries {
+            Registries::No => Which::No,
+            Registries::Limited => Which::Limited,
+            Registries::All => Which::All,
+        };
+        Ok(self.inputs.resolve(input, which)?)
+    }
+
     fn flush(&self) -> HostResult<()> {
         self.write_pending()
     }
@@ -476,6 +520,14 @@ mod tests {
             Arc::new(fetcher),
             CancelToken::new().unwrap(),
             build,
+            InputOptions {
+                cache_dir: root.join("cache"),
+                tarball_ttl: std::time::Duration::from_secs(3600),
+                allow_dirty: true,
+                warn_dirty: true,
+                access_tokens: Vec::new(),
+                registries: xbuild_inputs::RegistryFiles::default(),
+            },
         )
     }
 

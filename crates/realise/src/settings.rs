@@ -56,6 +56,24 @@ pub struct Settings {
     pub keep_derivations: bool,
     /// How expressions are evaluated.
     pub eval: EvalSettings,
+    /// `tarball-ttl`: how long a branch or an archive from a URL is taken to be what it was.
+    pub tarball_ttl: Duration,
+    /// `allow-dirty`: whether a Git work tree may have changes.
+    pub allow_dirty: bool,
+    /// `warn-dirty`: whether that is worth a warning.
+    pub warn_dirty: bool,
+    /// `allow-dirty-locks`: whether a lock file may have inputs that only a hash fixes.
+    pub allow_dirty_locks: bool,
+    /// `accept-flake-config`: whether `nixConfig` of a flake is followed.
+    pub accept_flake_config: bool,
+    /// `use-registries`: whether registries say what the names of flakes stand for.
+    pub use_registries: bool,
+    /// `flake-registry`: the file of the global registry; xbuild comes without one.
+    pub flake_registry: String,
+    /// `access-tokens`: `HOST=TOKEN`, for forges.
+    pub access_tokens: Vec<String>,
+    /// `commit-lock-file-summary`: the first line of the commit of a lock file.
+    pub commit_lock_file_summary: String,
 }
 
 impl Default for Settings {
@@ -82,6 +100,15 @@ impl Default for Settings {
             keep_outputs: false,
             keep_derivations: true,
             eval: EvalSettings::default(),
+            tarball_ttl: Duration::from_secs(3600),
+            allow_dirty: true,
+            warn_dirty: true,
+            allow_dirty_locks: false,
+            accept_flake_config: false,
+            use_registries: true,
+            flake_registry: String::new(),
+            access_tokens: Vec::new(),
+            commit_lock_file_summary: String::new(),
         }
     }
 }
@@ -147,11 +174,17 @@ pub enum SettingError {
 
 /// The keys this version honours. Keys of Nix that change nothing here stand in [`IGNORED`].
 const KEYS: &[&str] = &[
+    "accept-flake-config",
+    "access-tokens",
+    "allow-dirty",
+    "allow-dirty-locks",
+    "commit-lock-file-summary",
     "connect-timeout",
     "cores",
     "debian-mirror",
     "download-attempts",
     "experimental-features",
+    "flake-registry",
     "http-connections",
     "keep-derivations",
     "keep-failed",
@@ -166,16 +199,24 @@ const KEYS: &[&str] = &[
     "show-trace",
     "stalled-download-timeout",
     "system",
+    "tarball-ttl",
     "timeout",
+    "use-registries",
+    "warn-dirty",
 ];
 
 /// The settings that are on or off: as options, `--KEY` and `--no-KEY`.
 const BOOLEANS: &[&str] = &[
+    "accept-flake-config",
+    "allow-dirty",
+    "allow-dirty-locks",
     "keep-derivations",
     "keep-failed",
     "keep-going",
     "keep-outputs",
     "show-trace",
+    "use-registries",
+    "warn-dirty",
 ];
 
 /// All keys that this version honours.
@@ -239,7 +280,6 @@ const IGNORED_VALUES: &[&str] = &[
 
 /// Keys of Nix that may be given with `--option` and have no effect in this version.
 const IGNORED: &[&str] = &[
-    "accept-flake-config",
     "allowed-users",
     "auto-optimise-store",
     "build-users-group",
@@ -257,12 +297,12 @@ const IGNORED: &[&str] = &[
     "trusted-public-keys",
     "trusted-users",
     "use-xdg-base-directories",
-    "warn-dirty",
 ];
 
 /// The settings that are lists: `extra-KEY` appends to them.
 const LISTS: &[&str] = &[
     "allowed-uris",
+    "access-tokens",
     "allowed-users",
     "experimental-features",
     "extra-platforms",
@@ -284,6 +324,7 @@ const ALIASES: &[(&str, &str)] = &[
     ("build-sandbox-paths", "sandbox-paths"),
     ("build-timeout", "timeout"),
     ("build-use-chroot", "sandbox"),
+    ("commit-lockfile-summary", "commit-lock-file-summary"),
     ("build-use-sandbox", "sandbox"),
     ("gc-keep-derivations", "keep-derivations"),
     ("gc-keep-outputs", "keep-outputs"),
@@ -357,6 +398,15 @@ impl Settings {
             "keep-failed" => self.keep_failed = boolean()?,
             "keep-outputs" => self.keep_outputs = boolean()?,
             "keep-derivations" => self.keep_derivations = boolean()?,
+            "allow-dirty" => self.allow_dirty = boolean()?,
+            "warn-dirty" => self.warn_dirty = boolean()?,
+            "allow-dirty-locks" => self.allow_dirty_locks = boolean()?,
+            "accept-flake-config" => self.accept_flake_config = boolean()?,
+            "use-registries" => self.use_registries = boolean()?,
+            "flake-registry" => value.clone_into(&mut self.flake_registry),
+            "commit-lock-file-summary" => value.clone_into(&mut self.commit_lock_file_summary),
+            "tarball-ttl" => self.tarball_ttl = seconds(false)?.unwrap_or_default(),
+            "access-tokens" => list(&mut self.access_tokens),
             "show-trace" => self.show_trace = boolean()?,
             "log-lines" => self.log_lines = size("a number of lines")?,
             "max-call-depth" => self.max_call_depth = size("a number")?,

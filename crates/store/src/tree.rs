@@ -6,22 +6,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, FileType as RawType, Mode, OFlags};
+pub use xbuild_store_model::nar::FileType;
 
 use crate::error::{Error, Result};
 use crate::files;
-
-/// The type of a file, as filters of [`crate::Store::add_path`] see it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FileType {
-    /// A regular file.
-    Regular,
-    /// A directory.
-    Directory,
-    /// A symlink.
-    Symlink,
-    /// A socket, device or FIFO.
-    Unknown,
-}
 
 /// Decides whether an entry of a directory (given by its path and type) goes to the store.
 pub type Filter<'a> =

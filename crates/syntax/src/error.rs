@@ -166,10 +166,21 @@ impl SyntaxError {
         out
     }
 
+    /// The message. Of a name that is defined twice, it also tells where the first one is, as Nix's does.
+    #[must_use]
+    pub fn message(&self, sources: &Sources) -> String {
+        match (&self.0.kind, self.0.notes.first()) {
+            (SyntaxErrorKind::DuplicateAttribute(_), Some(first)) => {
+                format!("{} at {}", self.0.kind, sources.position(first.span))
+            }
+            (kind, _) => kind.to_string(),
+        }
+    }
+
     /// The error as plain text: the message, the place with its source line, the notes with theirs, the hint.
     #[must_use]
     pub fn render(&self, sources: &Sources) -> String {
-        let mut out = format!("error: {}\n", self.0.kind);
+        let mut out = format!("error: {}\n", self.message(sources));
         out.push_str(&render_snippet(sources, self.0.span, "at"));
         for note in &self.0.notes {
             let _ = writeln!(out, "note: {}", note.text);

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use xbuild_eval::{EvalError, Evaluator, Value, stack};
-use xbuild_realise::{Error, StoreHost, Wanted};
+use xbuild_realise::{Error, Wanted};
 use xbuild_repl::input::{Given, Input};
 use xbuild_repl::{Actions, After, Repl};
 use xbuild_store_model::StorePath;
@@ -32,12 +32,8 @@ pub(crate) fn run(common: &Common, args: &Arguments) -> Result<(), Failure> {
             session: Arc::clone(&session),
             inputs: args.inputs.clone(),
         };
-        let host = StoreHost::new(
-            Arc::clone(&session.store),
-            Arc::clone(&session.fetcher),
-            session.cancel.clone(),
-            Box::new(move |wanted: &[Wanted]| runner.realise(wanted)),
-        );
+        let build = Box::new(move |wanted: &[Wanted]| runner.realise(wanted));
+        let host = session.host_that_builds(build);
         let evaluator = Evaluator::new(Box::new(host), session.eval_settings(&args.inputs));
         let actions = Runner {
             session: Arc::clone(&session),

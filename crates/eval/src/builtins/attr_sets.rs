@@ -102,8 +102,9 @@ impl Evaluator {
         attrs.get(name).ok_or_else(|| {
             let candidates = attrs.iter().map(|attr| self.symbols.name(attr.name));
             let suggestions = crate::suggest::best_matches(self.symbols.name(name), candidates);
-            let error = EvalError::new(pos, format!("attribute '{}' missing", self.name(name)))
-                .suggest(suggestions);
+            let shown = self.shown_symbol(name);
+            let error =
+                EvalError::new(pos, format!("attribute '{shown}' missing")).suggest(suggestions);
             if what.is_empty() {
                 error
             } else {

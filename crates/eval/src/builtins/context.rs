@@ -139,6 +139,14 @@ fn get_context(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
             ContextElem::Opaque(path) => dependencies.entry(path).or_default().path = true,
             ContextElem::DrvDeep(drv) => dependencies.entry(drv).or_default().all_outputs = true,
             ContextElem::Built { drv, output } => {
+                if let Some((output, drv)) = super::output_of::deriving_path(&ev.name(drv)) {
+                    return Err(EvalError::new(
+                        pos,
+                        format!(
+                            "cannot operate on output '{output}' of the unbuilt derivation '{drv}'"
+                        ),
+                    ));
+                }
                 let output = ev.symbols.name(output);
                 dependencies.entry(drv).or_default().outputs.push(output);
             }
@@ -186,7 +194,10 @@ fn append_context(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value>
         let store_path = StorePath::parse(&name).map_err(|_| {
             EvalError::new(
                 attr.pos,
-                format!("context key '{name}' is not a store path"),
+                format!(
+                    "context key '{}' is not a store path",
+                    ev.shown_symbol(attr.name)
+                ),
             )
         })?;
         if !ev.settings.read_only {
@@ -210,7 +221,8 @@ fn append_context(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value>
             if ev.force_bool(all_outputs.value, all_outputs.pos, what)? {
                 if !store_path.is_derivation() {
                     let message = format!(
-                        "tried to add all-outputs context of {name}, which is not a derivation, to a string"
+                        "tried to add all-outputs context of {}, which is not a derivation, to a string",
+                        ev.shown_symbol(attr.name)
                     );
                     return Err(EvalError::new(attr.pos, message));
                 }
@@ -222,7 +234,8 @@ fn append_context(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value>
             let list = ev.force_list(outputs.value, outputs.pos, what)?;
             if !list.is_empty() && !store_path.is_derivation() {
                 let message = format!(
-                    "tried to add derivation output context of {name}, which is not a derivation, to a string"
+                    "tried to add derivation output context of {}, which is not a derivation, to a string",
+                    ev.shown_symbol(attr.name)
                 );
                 return Err(EvalError::new(attr.pos, message));
             }

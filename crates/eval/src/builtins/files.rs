@@ -10,7 +10,7 @@ use xbuild_store_model::{STORE_DIR, StorePath};
 use crate::Evaluator;
 use crate::attrs::AttrsBuilder;
 use crate::error::{EvalError, Result};
-use crate::eval::Coercion;
+use crate::eval::{Coercion, as_path, canonical_path};
 use crate::host::{FileType, HostError};
 use crate::position::Pos;
 use crate::settings::SearchPathEntry;
@@ -77,7 +77,31 @@ impl Evaluator {
                 Pos::NONE,
                 format!("path '{}' does not exist", path.display()),
             ),
+            // A symlink to nothing; the message names what is not there.
+            Ok(Some(FileType::Symlink)) => {
+                let target = self.host.read_link(path).unwrap_or_default();
+                let target = path.parent().unwrap_or(path).join(target);
+                let target = canonical_path(target.as_os_str().as_bytes());
+                EvalError::new(
+                    Pos::NONE,
+                    format!("path '{}' does not exist", as_path(&target).display()),
+                )
+            }
             _ => EvalError::new(pos, error.to_string()),
+        }
+    }
+
+    /// The error of a directory that could not be read.
+    fn unreadable_dir(&self, path: &Path, error: &HostError, pos: Pos) -> EvalError {
+        match self.host.file_type(path) {
+            Ok(Some(FileType::Regular)) => EvalError::new(
+                pos,
+                format!(
+                    "cannot read directory \"{}\": Not a directory",
+                    path.display()
+                ),
+            ),
+            _ => self.unreadable(path, error, pos),
         }
     }
 
@@ -137,7 +161,7 @@ fn read_dir(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let path = ev.readable_path(args[0], pos)?;
     let entries = match ev.host.read_dir(&path) {
         Ok(entries) => entries,
-        Err(error) => return Err(ev.unreadable(&path, &error, pos)),
+        Err(error) => return Err(ev.unreadable_dir(&path, &error, pos)),
     };
     let mut attrs = AttrsBuilder::with_capacity(entries.len());
     for (name, kind) in entries {

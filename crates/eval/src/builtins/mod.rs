@@ -29,13 +29,16 @@ mod control;
 pub mod documentation;
 mod ere;
 mod fetch;
+pub mod fetch_tree;
 mod files;
+mod flake_refs;
 pub(crate) mod float_text;
 mod hashes;
 mod json;
 mod json_reader;
 pub(crate) mod json_writer;
 mod lists;
+pub(crate) mod output_of;
 mod path_text;
 mod paths;
 mod regex;
@@ -64,6 +67,10 @@ pub struct State {
     patterns: FxHashMap<&'static [u8], Rc<ere::Ere>>,
 }
 
+/// Builtins that are there only with an experimental feature.
+pub(crate) static EXPERIMENTAL: &[(&str, &[Builtin])] =
+    &[("dynamic-derivations", output_of::TABLE)];
+
 /// The tables of all files.
 pub static TABLES: &[&[Builtin]] = &[
     arithmetic::TABLE,
@@ -72,7 +79,9 @@ pub static TABLES: &[&[Builtin]] = &[
     context::TABLE,
     control::TABLE,
     fetch::TABLE,
+    fetch_tree::TABLE,
     files::TABLE,
+    flake_refs::TABLE,
     hashes::TABLE,
     json::TABLE,
     lists::TABLE,

@@ -41,7 +41,7 @@ fn build(ev: &mut Evaluator, toml: Toml, pos: Pos) -> Result<Value> {
             attrs.insert(ev.intern(b"_type"), ev.string(b"timestamp"), Pos::NONE);
             attrs.insert(
                 ev.known.value,
-                ev.string(value.to_string().as_bytes()),
+                ev.string(timestamp(&value.to_string()).as_bytes()),
                 Pos::NONE,
             );
             ev.attrs(attrs)
@@ -69,6 +69,17 @@ fn build(ev: &mut Evaluator, toml: Toml, pos: Pos) -> Result<Value> {
             ev.attrs(attrs)
         }
     })
+}
+
+/// A date or time as Nix has it: fractions of a second in groups of three digits.
+fn timestamp(text: &str) -> String {
+    let Some((before, after)) = text.split_once('.') else {
+        return text.to_owned();
+    };
+    let digits = after.bytes().take_while(u8::is_ascii_digit).count();
+    let (fraction, zone) = after.split_at(digits);
+    let width = digits.next_multiple_of(3);
+    format!("{before}.{fraction:0<width$}{zone}")
 }
 
 fn check_nul(text: &str, pos: Pos) -> Result<()> {

@@ -4,7 +4,7 @@ use xbuild_syntax::ast::{Attrs, Binding, BindingKind, Expr};
 use xbuild_syntax::symbol::Symbol;
 
 use super::scope::Place;
-use super::{Compiler, constant, known_attr};
+use super::{Compiler, known_attr, member};
 use crate::code::{AttrCode, AttrsCode, Code, CodeRef, DynamicAttrCode};
 use crate::position::Pos;
 use crate::value::{Attr, Value};
@@ -95,7 +95,7 @@ impl Compiler<'_> {
                 Some(Attr {
                     name: code.name,
                     pos: code.pos,
-                    value: constant(code.value)?,
+                    value: member(self.ev.heap, code.value)?,
                 })
             })
             .collect();

@@ -289,7 +289,8 @@ impl Compiler<'_> {
             .iter()
             .map(|element| self.delayed(element, None))
             .collect();
-        let constants: Option<Vec<Value>> = codes.iter().map(|code| constant(code)).collect();
+        let heap = self.ev.heap;
+        let constants: Option<Vec<Value>> = codes.iter().map(|code| member(heap, code)).collect();
         match constants {
             Some(values) => Code::Const(self.ev.list(&values)),
             None => Code::List(self.ev.heap.alloc_slice(&codes)),
@@ -501,6 +502,19 @@ fn constant(code: &Code) -> Option<Value> {
         Code::Const(value) => Some(*value),
         _ => None,
     }
+}
+
+/// The value of code that is one, as a member of a constant list or set. A list or set in it counts as unevaluated
+/// until it is used, as messages show.
+fn member(heap: Heap, code: CodeRef) -> Option<Value> {
+    let value = constant(code)?;
+    Some(match value.kind() {
+        ValueKind::List(list) if !list.is_empty() => {
+            Value::from(heap.thunk(code, heap.env(None, 0)))
+        }
+        ValueKind::Attrs(_) => Value::from(heap.thunk(code, heap.env(None, 0))),
+        _ => value,
+    })
 }
 
 /// The attribute of a constant set, if its value is known (`builtins.map`).

@@ -69,7 +69,9 @@ impl Evaluator {
             if attr.name == self.known.ignore_nulls {
                 continue;
             }
-            if let Err(error) = self.collect_attribute(&mut collected, attr, ignore_nulls, pos) {
+            if let Err(error) =
+                self.collect_attribute(drv_name, &mut collected, attr, ignore_nulls, pos)
+            {
                 let name = self.name(attr.name);
                 return Err(error.context(
                     attr.pos,
@@ -90,6 +92,7 @@ impl Evaluator {
 
     fn collect_attribute(
         &mut self,
+        drv_name: &str,
         to: &mut Collected,
         attr: Attr,
         ignore_nulls: bool,
@@ -128,7 +131,7 @@ impl Evaluator {
             return Ok(());
         }
         if to.json.is_some() {
-            return self.collect_structured(to, attr, pos);
+            return self.collect_structured(drv_name, to, attr, pos);
         }
         let text = self
             .coerce_to_string(
@@ -146,12 +149,18 @@ impl Evaluator {
                 .map(|word| String::from_utf8_lossy(word).into_owned())
                 .collect()
         };
-        self.collect_special(to, attr, &text, &|_: &mut Self| Ok(words(&text)))?;
+        self.collect_special(drv_name, to, attr, &text, &|_: &mut Self| Ok(words(&text)))?;
         to.env.insert(self.symbols.name(attr.name).to_owned(), text);
         Ok(())
     }
 
-    fn collect_structured(&mut self, to: &mut Collected, attr: Attr, pos: Pos) -> Result<()> {
+    fn collect_structured(
+        &mut self,
+        drv_name: &str,
+        to: &mut Collected,
+        attr: Attr,
+        pos: Pos,
+    ) -> Result<()> {
         let known = self.known;
         if attr.name == known.structured_attrs {
             return Ok(());
@@ -168,8 +177,9 @@ impl Evaluator {
         }
         if attr.name == known.outputs {
             let value = attr.value;
-            return self
-                .collect_special(to, attr, b"", &|ev: &mut Self| ev.output_names(value, pos));
+            return self.collect_special(drv_name, to, attr, b"", &|ev: &mut Self| {
+                ev.output_names(value, pos)
+            });
         }
         let special = [
             known.builder,
@@ -186,7 +196,9 @@ impl Evaluator {
             } else {
                 self.force_string_no_context(attr.value, pos, "")?
             };
-            return self.collect_special(to, attr, string.bytes(), &|_: &mut Self| Ok(Vec::new()));
+            return self.collect_special(drv_name, to, attr, string.bytes(), &|_: &mut Self| {
+                Ok(Vec::new())
+            });
         }
         let limits: [&[u8]; 6] = [
             b"allowedReferences",
@@ -222,6 +234,7 @@ impl Evaluator {
     /// Attributes that mean something to the store besides being passed to the builder.
     fn collect_special(
         &mut self,
+        drv_name: &str,
         to: &mut Collected,
         attr: Attr,
         text: &[u8],
@@ -239,18 +252,24 @@ impl Evaluator {
         } else if name == known.output_hash_algo {
             // An unknown algorithm only matters if the hash does not name its own.
             to.hash_algo = shown().parse().ok();
+            if to.hash_algo == Some(HashAlgo::Blake3) {
+                self.require_feature("blake3-hashes")?;
+            }
         } else if name == known.output_hash_mode {
             to.method = Some(match text {
                 b"recursive" | b"nar" => ContentAddressMethod::NIX_ARCHIVE,
                 b"flat" => ContentAddressMethod::FLAT,
                 b"text" => {
-                    self.require_feature("dynamic-derivations")?;
+                    let reason =
+                        format!("text-hashed derivation '{drv_name}', outputHashMode = \"text\"");
+                    self.require_feature_for("dynamic-derivations", &reason)?;
                     ContentAddressMethod::Text
                 }
                 b"git" => {
+                    self.require_feature("git-hashing")?;
                     return Err(EvalError::new(
                         Pos::NONE,
-                        "experimental Nix feature 'git-hashing' is disabled; it is not supported",
+                        "outputHashMode = \"git\" is not supported; use \"recursive\"",
                     ));
                 }
                 _ => {
@@ -293,13 +312,22 @@ impl Evaluator {
     ///
     /// If it is off.
     pub fn require_feature(&self, feature: &str) -> Result<()> {
+        self.require_feature_for(feature, "")
+    }
+
+    /// As [`Evaluator::require_feature`], saying what needs it.
+    pub(crate) fn require_feature_for(&self, feature: &str, reason: &str) -> Result<()> {
         if self.settings.has_feature(feature) {
             return Ok(());
         }
+        let reason = match reason {
+            "" => String::new(),
+            reason => format!(" ({reason})"),
+        };
         Err(EvalError::new(
             Pos::NONE,
             format!(
-                "experimental Nix feature '{feature}' is disabled; add '--extra-experimental-features {feature}' to enable it"
+                "experimental Nix feature '{feature}' is disabled{reason}; add '--extra-experimental-features {feature}' to enable it"
             ),
         ))
     }

@@ -2,8 +2,6 @@
 
 mod env;
 
-use std::path::Path;
-
 use xbuild_derivation::{Derivation, DrvHash, Output};
 use xbuild_store_model::store_path::{check_name, downstream_placeholder};
 use xbuild_store_model::{ContentAddressMethod, Hash, HashAlgo, StorePath};
@@ -33,11 +31,7 @@ const DERIVATION_TEXT: &str = include_str!("derivation.nix");
 
 /// The global `derivation`.
 pub(crate) fn derivation_function(ev: &mut Evaluator, _: &[Value], _: Pos) -> Result<Value> {
-    ev.eval_named_text(
-        "«nix-internal»/derivation-internal.nix",
-        DERIVATION_TEXT,
-        Path::new("/"),
-    )
+    ev.eval_internal("«nix-internal»/derivation-internal.nix", DERIVATION_TEXT)
 }
 
 fn derivation_strict(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
@@ -238,7 +232,12 @@ impl Evaluator {
             );
             return Ok(zero);
         }
-        Hash::parse_any(text, algo).map_err(|error| EvalError::new(Pos::NONE, error.to_string()))
+        let hash = Hash::parse_any(text, algo)
+            .map_err(|error| EvalError::new(Pos::NONE, error.to_string()))?;
+        if hash.algo() == HashAlgo::Blake3 {
+            self.require_feature("blake3-hashes")?;
+        }
+        Ok(hash)
     }
 
     /// Makes what a string depends on an input of the derivation.

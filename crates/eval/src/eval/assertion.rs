@@ -1,8 +1,9 @@
 //! What a failed `assert` says.
 
 use super::Evaluator;
+use crate::attrs::Attrs;
 use crate::code::{AssertCode, Code, Operator};
-use crate::error::{ErrorKind, EvalError};
+use crate::error::{ErrorKind, EvalError, Result};
 use crate::heap::Env;
 use crate::position::Pos;
 use crate::value::{Value, ValueKind};
@@ -14,18 +15,27 @@ impl Evaluator {
         if let Code::Binary(binary) = assert.cond
             && binary.op == Operator::Eq
         {
-            let sides = self
+            let difference = self
                 .eval(binary.left, env)
-                .and_then(|left| Ok((left, self.eval(binary.right, env)?)));
-            if let Ok((left, right)) = sides
-                && let Some(difference) = self.difference(left, right)
-            {
-                return EvalError::with_kind(ErrorKind::Assertion, Pos::NONE, difference).context(
-                    assert.pos,
-                    format!("while evaluating the condition of the assertion '{text}'"),
-                );
-            }
+                .and_then(|left| Ok((left, self.eval(binary.right, env)?)))
+                .and_then(|(left, right)| self.find_difference(left, right, binary.pos));
+            let error = match difference {
+                Ok(Some(difference)) => {
+                    EvalError::with_kind(ErrorKind::Assertion, Pos::NONE, difference)
+                }
+                Err(error) => error,
+                Ok(None) => return self.plain_failure(assert),
+            };
+            return error.context(
+                assert.pos,
+                format!("while evaluating the condition of the assertion '{text}'"),
+            );
         }
+        self.plain_failure(assert)
+    }
+
+    fn plain_failure(&self, assert: &AssertCode) -> EvalError {
+        let text = String::from_utf8_lossy(assert.text);
         EvalError::with_kind(
             ErrorKind::Assertion,
             assert.pos,
@@ -33,11 +43,75 @@ impl Evaluator {
         )
     }
 
-    /// In what two values differ that are not equal.
-    fn difference(&mut self, a: Value, b: Value) -> Option<String> {
+    /// In what two values differ, found in the order in which `==` compares; `None` where they do not.
+    fn find_difference(&mut self, a: Value, b: Value, pos: Pos) -> Result<Option<String>> {
+        let (a, b) = (self.force(a, pos)?, self.force(b, pos)?);
+        let shown = |ev: &Self| (ev.show_for_error(a), ev.show_for_error(b));
+        match (a.kind(), b.kind()) {
+            (ValueKind::List(x), ValueKind::List(y)) if x.len() == y.len() => {
+                self.check_recursion(pos)?;
+                for (&x, &y) in x.as_slice().iter().zip(y.as_slice()) {
+                    if !self.equal_elements(x, y, pos)? {
+                        return self.find_difference(x, y, pos);
+                    }
+                }
+                Ok(None)
+            }
+            (ValueKind::Attrs(x), ValueKind::Attrs(y)) => {
+                if self.is_derivation(x, pos)? && self.is_derivation(y, pos)? {
+                    let out_path = self.known.out_path;
+                    if let (Some(x), Some(y)) = (x.value(out_path), y.value(out_path)) {
+                        return self.find_difference(x, y, pos);
+                    }
+                }
+                if x.len() == y.len() {
+                    return self.find_difference_in_sets([a, b], x, y, pos);
+                }
+                let (a, b) = shown(self);
+                Ok(Some(format!(
+                    "attribute names of attribute set '{a}' differs from attribute set '{b}'"
+                )))
+            }
+            _ if self.equal(a, b, pos)? => Ok(None),
+            _ => Ok(Some(self.plain_difference(a, b))),
+        }
+    }
+
+    fn find_difference_in_sets(
+        &mut self,
+        [a, b]: [Value; 2],
+        x: Attrs,
+        y: Attrs,
+        pos: Pos,
+    ) -> Result<Option<String>> {
+        self.check_recursion(pos)?;
+        for (left, right) in x.iter().zip(y.iter()) {
+            if left.name != right.name {
+                let (shown_a, shown_b) = (self.show_for_error(a), self.show_for_error(b));
+                return Ok(Some(if y.get(left.name).is_none() {
+                    let name = self.shown_symbol(left.name);
+                    format!(
+                        "attribute name '{name}' is contained in '{shown_a}', but not in '{shown_b}'"
+                    )
+                } else {
+                    let name = self.shown_symbol(right.name);
+                    format!(
+                        "attribute name '{name}' is missing in '{shown_a}', but is contained in '{shown_b}'"
+                    )
+                }));
+            }
+            if !self.equal_elements(left.value, right.value, pos)? {
+                return self.find_difference(left.value, right.value, pos);
+            }
+        }
+        Ok(None)
+    }
+
+    /// What is said of two forced values that differ and whose members are not to be looked into.
+    fn plain_difference(&self, a: Value, b: Value) -> String {
         let (shown_a, shown_b) = (self.show_for_error(a), self.show_for_error(b));
         let (type_a, type_b) = (a.kind().type_name(), b.kind().type_name());
-        Some(match (a.kind(), b.kind()) {
+        match (a.kind(), b.kind()) {
             (ValueKind::Int(_) | ValueKind::Float(_), ValueKind::Int(_) | ValueKind::Float(_)) => {
                 format!("{type_a} with value '{shown_a}' is not equal to {type_b} with value '{shown_b}'")
             }
@@ -47,20 +121,18 @@ impl Evaluator {
             (ValueKind::String(_), ValueKind::String(_)) => {
                 format!("string '{shown_a}' is not equal to string '{shown_b}'")
             }
-            (ValueKind::Path(_), ValueKind::Path(_)) => format!("path '{shown_a}' is not equal to path '{shown_b}'"),
-            (ValueKind::List(x), ValueKind::List(y)) if x.len() != y.len() => format!(
+            (ValueKind::Path(_), ValueKind::Path(_)) => {
+                format!("path '{shown_a}' is not equal to path '{shown_b}'")
+            }
+            (ValueKind::List(x), ValueKind::List(y)) => format!(
                 "list of size '{}' is not equal to list of size '{}', left hand side is '{shown_a}', right hand side is '{shown_b}'",
                 x.len(),
                 y.len()
             ),
-            (ValueKind::Attrs(x), ValueKind::Attrs(y)) if x.len() != y.len() => {
-                format!("attribute names of attribute set '{shown_a}' differs from attribute set '{shown_b}'")
-            }
-            (ValueKind::List(_), ValueKind::List(_)) | (ValueKind::Attrs(_), ValueKind::Attrs(_)) => return None,
             _ if a.kind().type_of() != b.kind().type_of() => {
                 format!("{type_a} of value '{shown_a}' is not equal to {type_b} of value '{shown_b}'")
             }
             _ => "distinct functions and immediate comparisons of identical functions compare as unequal".to_owned(),
-        })
+        }
     }
 }

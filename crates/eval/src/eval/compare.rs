@@ -65,7 +65,7 @@ impl Evaluator {
         }
     }
 
-    fn check_recursion(&self, pos: Pos) -> Result<()> {
+    pub(super) fn check_recursion(&self, pos: Pos) -> Result<()> {
         if stack::is_exhausted(self.stack_limit) {
             Err(self.stack_overflow(pos))
         } else {

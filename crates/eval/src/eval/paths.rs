@@ -129,6 +129,15 @@ impl Evaluator {
     ///
     /// If it is none.
     pub fn store_path(&self, path: Symbol, pos: Pos) -> Result<StorePath> {
-        StorePath::parse(&self.name(path)).map_err(|error| EvalError::new(pos, error.to_string()))
+        let path = self.name(path);
+        if let Some((output, drv)) = crate::builtins::output_of::deriving_path(&path) {
+            return Err(EvalError::new(
+                pos,
+                format!(
+                    "the output '{output}' of '{drv}' is a derivation that must be built first, which is not supported yet (dynamic-derivations)"
+                ),
+            ));
+        }
+        StorePath::parse(&path).map_err(|error| EvalError::new(pos, error.to_string()))
     }
 }

@@ -262,6 +262,6 @@ mod tests {
     #[test]
     fn names_the_algorithms_it_knows() {
         let error = "sha3".parse::<HashAlgo>().expect_err("must fail");
-        insta::assert_snapshot!(error, @"unknown hash algorithm 'sha3', expected md5, sha1, sha256, sha512 or blake3");
+        insta::assert_snapshot!(error, @"unknown hash algorithm 'sha3', expect 'blake3', 'md5', 'sha1', 'sha256', or 'sha512'");
     }
 }

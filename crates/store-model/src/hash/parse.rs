@@ -11,14 +11,16 @@ use crate::base32::{self, Base32Error};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HashError {
     /// A name that is no algorithm's.
-    #[error("unknown hash algorithm '{name}', expected md5, sha1, sha256, sha512 or blake3")]
+    #[error(
+        "unknown hash algorithm '{name}', expect 'blake3', 'md5', 'sha1', 'sha256', or 'sha512'"
+    )]
     UnknownAlgorithm {
         /// The name.
         name: String,
     },
     /// No algorithm in the text and none known from context.
     #[error(
-        "hash '{text}' does not include an algorithm, nor is it known from context; \
+        "hash '{text}' does not include a type, nor is the type otherwise known from context; \
          write it as 'sha256-…' or 'sha256:…'"
     )]
     MissingAlgorithm {
@@ -26,7 +28,7 @@ pub enum HashError {
         text: String,
     },
     /// The text says one algorithm, the context another.
-    #[error("hash '{text}' should have algorithm '{expected}'")]
+    #[error("hash '{text}' should have type '{expected}'")]
     WrongAlgorithm {
         /// The whole text.
         text: String,
@@ -41,7 +43,7 @@ pub enum HashError {
     },
     /// The number of characters fits none of the encodings.
     #[error(
-        "hash '{text}' has {found} characters, which is wrong for '{algo}': expected {} (base-16), {} (base-32) or {} (base-64)",
+        "hash '{text}' has wrong length for hash algorithm '{algo}': {found} characters, expected {} (base-16), {} (base-32) or {} (base-64)",
         .algo.base16_len(), .algo.base32_len(), .algo.base64_len()
     )]
     WrongLength {
@@ -53,7 +55,7 @@ pub enum HashError {
         algo: HashAlgo,
     },
     /// The digest decoded from base-64 has not the algorithm's size.
-    #[error("hash '{text}' decodes to {found} bytes, but '{algo}' has {}", .algo.size())]
+    #[error("invalid SRI hash '{text}', length {found} != expected length {}", .algo.size())]
     WrongSize {
         /// The text behind the algorithm's name.
         text: String,

@@ -12,7 +12,7 @@ use super::error::{NarError, NarResult};
 use super::{MAGIC, MAX_DEPTH, padding};
 use crate::hash::{Hash, HashAlgo, Hasher};
 
-/// What kind of object a filter is asked about.
+/// The type of a file, not following a symlink.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileType {
     /// A regular file.
@@ -43,6 +43,20 @@ impl FileType {
             rustix::fs::FileType::Directory => FileType::Directory,
             rustix::fs::FileType::Symlink => FileType::Symlink,
             _ => FileType::Unknown,
+        }
+    }
+}
+
+impl From<std::fs::FileType> for FileType {
+    fn from(kind: std::fs::FileType) -> Self {
+        if kind.is_file() {
+            Self::Regular
+        } else if kind.is_dir() {
+            Self::Directory
+        } else if kind.is_symlink() {
+            Self::Symlink
+        } else {
+            Self::Unknown
         }
     }
 }

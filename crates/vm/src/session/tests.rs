@@ -160,13 +160,19 @@ fn an_image_that_is_good() {
     );
 }
 
-#[test]
-fn logging_in() {
+/// A machine that is up and has done its own checks, and where a login is to be tried next.
+fn checked_and_to_be_logged_in() -> Play {
     let mut play = Play::new(Expected {
         login: Some("ssh-ed25519 AAAA xbuild-test".to_owned()),
         ..expected()
     });
     play.prints("xbuild-ready: a-debug\n").prints(CHECKS);
+    play
+}
+
+#[test]
+fn logging_in() {
+    let mut play = checked_and_to_be_logged_in();
     assert!(
         play.last_typed()
             .contains("echo 'ssh-ed25519 AAAA xbuild-test' >>/root/.ssh/authorized_keys")
@@ -192,13 +198,8 @@ fn logging_in() {
 
 #[test]
 fn nobody_is_let_in() {
-    let mut play = Play::new(Expected {
-        login: Some("key".to_owned()),
-        ..expected()
-    });
-    play.prints("xbuild-ready: a-debug\n")
-        .prints(CHECKS)
-        .prints("xbuild-key-written\n");
+    let mut play = checked_and_to_be_logged_in();
+    play.prints("xbuild-key-written\n");
     for _ in 0..20 {
         play.event(Event::LoggedIn(Err("permission denied".to_owned())));
         play.waits(3);
@@ -214,13 +215,8 @@ fn nobody_is_let_in() {
 
 #[test]
 fn another_machine() {
-    let mut play = Play::new(Expected {
-        login: Some("key".to_owned()),
-        ..expected()
-    });
-    play.prints("xbuild-ready: a-debug\n")
-        .prints(CHECKS)
-        .prints("xbuild-key-written\n");
+    let mut play = checked_and_to_be_logged_in();
+    play.prints("xbuild-key-written\n");
     play.event(Event::LoggedIn(Ok("x86_64".to_owned())));
     play.prints("reboot: Power down\n").ends(true);
     let outcome = play.outcome();
@@ -233,13 +229,8 @@ fn another_machine() {
 
 #[test]
 fn a_key_that_cannot_be_written() {
-    let mut play = Play::new(Expected {
-        login: Some("key".to_owned()),
-        ..expected()
-    });
-    play.prints("xbuild-ready: a-debug\n")
-        .prints(CHECKS)
-        .waits(61);
+    let mut play = checked_and_to_be_logged_in();
+    play.waits(61);
     assert_eq!(
         play.typed
             .iter()
