@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use xbuild_fetch::{FetchOptions, Fetcher, Mirrors};
 use xbuild_inputs::{InputOptions, RegistryFiles};
+use xbuild_realise::eval_host::Build;
 use xbuild_realise::{Error, Mode, Observer, Realiser, Settings, StoreHost, Wanted};
 use xbuild_sandbox::{CancelToken, Sandbox};
 use xbuild_store::{Cancelled, Notify, Store, StoreOptions};
@@ -186,15 +187,13 @@ impl Session {
     /// The evaluator's view of the world.
     pub(crate) fn host(self: &Arc<Self>) -> StoreHost {
         let session = Arc::clone(self);
-        let build = Box::new(move |wanted: &[Wanted]| session.realise_for_evaluation(wanted));
-        self.host_that_builds(build)
+        self.host_that_builds(Box::new(move |wanted: &[Wanted]| {
+            session.realise_for_evaluation(wanted)
+        }))
     }
 
-    /// The same, with something else that builds what an evaluation needs.
-    pub(crate) fn host_that_builds(
-        &self,
-        build: Box<xbuild_realise::eval_host::Build>,
-    ) -> StoreHost {
+    /// The same, with another way to build what an evaluation needs.
+    pub(crate) fn host_that_builds(&self, build: Box<Build>) -> StoreHost {
         StoreHost::new(
             Arc::clone(&self.store),
             Arc::clone(&self.fetcher),
@@ -205,7 +204,7 @@ impl Session {
     }
 
     /// How inputs of flakes, and trees, are fetched.
-    fn input_options(&self) -> InputOptions {
+    pub(crate) fn input_options(&self) -> InputOptions {
         let env = |name: &str| {
             std::env::var_os(name)
                 .map(PathBuf::from)
@@ -215,7 +214,7 @@ impl Session {
         let below = |variable: &str, default: &str| {
             env(variable).or_else(|| home.as_ref().map(|home| home.join(default)))
         };
-        let settings = &self.settings;
+        let settings = &self.settings.inputs;
         InputOptions {
             cache_dir: below("XDG_CACHE_HOME", ".cache")
                 .unwrap_or_else(std::env::temp_dir)

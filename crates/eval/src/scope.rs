@@ -185,7 +185,7 @@ impl Evaluator {
     pub fn function_name(&self, value: Value) -> Option<String> {
         match value.kind() {
             ValueKind::Lambda(closure) => {
-                let name = closure.code.name.get()?;
+                let name = closure.code.name?;
                 Some(self.name(name).into_owned())
             }
             _ => None,

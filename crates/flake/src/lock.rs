@@ -132,8 +132,8 @@ impl Flakes {
         ev.host.message(format!("warning: {text}").as_bytes());
     }
 
-    fn fetch(&self, ev: &Evaluator, input: &Input) -> Result<FetchedTree> {
-        ev.host.fetch_tree(input).map_err(|failed| {
+    fn fetch(&self, ev: &mut Evaluator, input: &Input) -> Result<FetchedTree> {
+        ev.fetch_tree(input).map_err(|failed| {
             host_error(failed).context(
                 Pos::NONE,
                 format!("while fetching the input '{}'", input.show()),
@@ -144,7 +144,7 @@ impl Flakes {
     /// What an input stands for, and what is fetched for it.
     fn fetch_resolved(
         &self,
-        ev: &Evaluator,
+        ev: &mut Evaluator,
         reference: &FlakeRef,
         registries: Registries,
     ) -> Result<(FlakeRef, FetchedTree)> {

@@ -25,4 +25,4 @@ mod tarball;
 
 pub use error::{Error, Result};
 pub use inputs::{Fetched, InputOptions, Inputs};
-pub use registry::{RegistryFiles, Which};
+pub use registry::{RegistryFiles, Which, lookup};

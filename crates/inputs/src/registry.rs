@@ -88,8 +88,11 @@ fn entries(json: &Value, file: &Path) -> Result<Vec<Entry>> {
         .collect()
 }
 
-/// What an input stands for, and the directory there.
-pub(crate) fn lookup(
+/// What an input stands for by the registries, and the directory there, if a registry names one.
+///
+/// # Errors
+/// If no registry knows it, or they know it in a circle.
+pub fn lookup(
     files: &RegistryFiles,
     asked: &Input,
     which: Which,

@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use crate::eval_settings::{self, EvalSettings};
+use crate::input_settings::{self, InputSettings};
 
 /// How many steps run at once and how a build is run.
 #[derive(Debug, Clone)]
@@ -56,24 +57,8 @@ pub struct Settings {
     pub keep_derivations: bool,
     /// How expressions are evaluated.
     pub eval: EvalSettings,
-    /// `tarball-ttl`: how long a branch or an archive from a URL is taken to be what it was.
-    pub tarball_ttl: Duration,
-    /// `allow-dirty`: whether a Git work tree may have changes.
-    pub allow_dirty: bool,
-    /// `warn-dirty`: whether that is worth a warning.
-    pub warn_dirty: bool,
-    /// `allow-dirty-locks`: whether a lock file may have inputs that only a hash fixes.
-    pub allow_dirty_locks: bool,
-    /// `accept-flake-config`: whether `nixConfig` of a flake is followed.
-    pub accept_flake_config: bool,
-    /// `use-registries`: whether registries say what the names of flakes stand for.
-    pub use_registries: bool,
-    /// `flake-registry`: the file of the global registry; xbuild comes without one.
-    pub flake_registry: String,
-    /// `access-tokens`: `HOST=TOKEN`, for forges.
-    pub access_tokens: Vec<String>,
-    /// `commit-lock-file-summary`: the first line of the commit of a lock file.
-    pub commit_lock_file_summary: String,
+    /// How inputs are fetched and flakes are locked.
+    pub inputs: InputSettings,
 }
 
 impl Default for Settings {
@@ -100,15 +85,7 @@ impl Default for Settings {
             keep_outputs: false,
             keep_derivations: true,
             eval: EvalSettings::default(),
-            tarball_ttl: Duration::from_secs(3600),
-            allow_dirty: true,
-            warn_dirty: true,
-            allow_dirty_locks: false,
-            accept_flake_config: false,
-            use_registries: true,
-            flake_registry: String::new(),
-            access_tokens: Vec::new(),
-            commit_lock_file_summary: String::new(),
+            inputs: InputSettings::default(),
         }
     }
 }
@@ -174,17 +151,11 @@ pub enum SettingError {
 
 /// The keys this version honours. Keys of Nix that change nothing here stand in [`IGNORED`].
 const KEYS: &[&str] = &[
-    "accept-flake-config",
-    "access-tokens",
-    "allow-dirty",
-    "allow-dirty-locks",
-    "commit-lock-file-summary",
     "connect-timeout",
     "cores",
     "debian-mirror",
     "download-attempts",
     "experimental-features",
-    "flake-registry",
     "http-connections",
     "keep-derivations",
     "keep-failed",
@@ -199,24 +170,16 @@ const KEYS: &[&str] = &[
     "show-trace",
     "stalled-download-timeout",
     "system",
-    "tarball-ttl",
     "timeout",
-    "use-registries",
-    "warn-dirty",
 ];
 
 /// The settings that are on or off: as options, `--KEY` and `--no-KEY`.
 const BOOLEANS: &[&str] = &[
-    "accept-flake-config",
-    "allow-dirty",
-    "allow-dirty-locks",
     "keep-derivations",
     "keep-failed",
     "keep-going",
     "keep-outputs",
     "show-trace",
-    "use-registries",
-    "warn-dirty",
 ];
 
 /// All keys that this version honours.
@@ -224,6 +187,8 @@ fn keys() -> impl Iterator<Item = &'static str> {
     KEYS.iter()
         .chain(eval_settings::BOOLEANS)
         .chain(eval_settings::VALUES)
+        .chain(input_settings::BOOLEANS)
+        .chain(input_settings::VALUES)
         .copied()
 }
 
@@ -246,7 +211,8 @@ pub fn kind_of(key: &str) -> Option<KeyKind> {
             .map_or(key, |(_, canonical)| *canonical)
     };
     let base = alias(key);
-    if BOOLEANS.contains(&base) || eval_settings::BOOLEANS.contains(&base) {
+    let switches = [BOOLEANS, eval_settings::BOOLEANS, input_settings::BOOLEANS];
+    if switches.iter().any(|keys| keys.contains(&base)) {
         return Some(KeyKind::Switch);
     }
     let is_key = keys().any(|known| known == base) || IGNORED_VALUES.contains(&base);
@@ -301,8 +267,8 @@ const IGNORED: &[&str] = &[
 
 /// The settings that are lists: `extra-KEY` appends to them.
 const LISTS: &[&str] = &[
-    "allowed-uris",
     "access-tokens",
+    "allowed-uris",
     "allowed-users",
     "experimental-features",
     "extra-platforms",
@@ -324,7 +290,6 @@ const ALIASES: &[(&str, &str)] = &[
     ("build-sandbox-paths", "sandbox-paths"),
     ("build-timeout", "timeout"),
     ("build-use-chroot", "sandbox"),
-    ("commit-lockfile-summary", "commit-lock-file-summary"),
     ("build-use-sandbox", "sandbox"),
     ("gc-keep-derivations", "keep-derivations"),
     ("gc-keep-outputs", "keep-outputs"),
@@ -380,6 +345,9 @@ impl Settings {
         let size = |expected| {
             Ok::<_, SettingError>(usize::try_from(number(expected)?).unwrap_or(usize::MAX))
         };
+        if let Some(result) = self.inputs.set(base, value, append) {
+            return result;
+        }
         if let Some(result) = self.eval.set(base, value, append) {
             return result;
         }
@@ -398,15 +366,6 @@ impl Settings {
             "keep-failed" => self.keep_failed = boolean()?,
             "keep-outputs" => self.keep_outputs = boolean()?,
             "keep-derivations" => self.keep_derivations = boolean()?,
-            "allow-dirty" => self.allow_dirty = boolean()?,
-            "warn-dirty" => self.warn_dirty = boolean()?,
-            "allow-dirty-locks" => self.allow_dirty_locks = boolean()?,
-            "accept-flake-config" => self.accept_flake_config = boolean()?,
-            "use-registries" => self.use_registries = boolean()?,
-            "flake-registry" => value.clone_into(&mut self.flake_registry),
-            "commit-lock-file-summary" => value.clone_into(&mut self.commit_lock_file_summary),
-            "tarball-ttl" => self.tarball_ttl = seconds(false)?.unwrap_or_default(),
-            "access-tokens" => list(&mut self.access_tokens),
             "show-trace" => self.show_trace = boolean()?,
             "log-lines" => self.log_lines = size("a number of lines")?,
             "max-call-depth" => self.max_call_depth = size("a number")?,

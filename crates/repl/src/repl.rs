@@ -365,6 +365,13 @@ impl Repl {
         } else {
             reference.to_owned()
         };
+        // Who names a flake wants it to be one, whatever the settings say of experiments.
+        for feature in ["flakes", "fetch-tree"] {
+            if !self.evaluator.settings.has_feature(feature) {
+                let features = &mut self.evaluator.settings.features;
+                features.push(feature.to_owned());
+            }
+        }
         let function = self
             .evaluator
             .eval_expr("builtins.getFlake", &self.directory)?;

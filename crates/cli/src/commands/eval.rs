@@ -1,16 +1,21 @@
 //! `xbuild eval`, and the evaluation that other commands start with.
 
 use std::io::{IsTerminal as _, Read as _};
+use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 
 use xbuild_eval::eval::is_pseudo_url;
+use xbuild_eval::flakes::FlakeLoader;
 use xbuild_eval::local_host::LocalHost;
 use xbuild_eval::{EvalError, Evaluator, Pos, Value, stack};
+use xbuild_flake::Flakes;
 use xbuild_syntax::symbol::Symbol;
 
 use crate::args::{Common, Eval, Inputs};
 use crate::failure::Failure;
+use crate::flake_installable;
 use crate::installable::{self, Expression};
 use crate::output;
 use crate::session::Session;
@@ -54,24 +59,55 @@ pub(crate) fn run(common: &Common, args: &Eval) -> Result<(), Failure> {
     }
     let session = Arc::new(Session::open(common, &[], false)?);
     let pretty = args.pretty || (std::io::stdout().is_terminal() && !args.no_pretty);
+    let show = |evaluator: &mut Evaluator, mut value: Value, printed: &mut Vec<u8>| {
+        if let Some(function) = &args.apply {
+            let function = evaluator.eval_expr(function, &current_dir()?)?;
+            value = evaluator.call(function, &[value], Pos::NONE)?;
+        }
+        match &args.write_to {
+            Some(path) => value_output::write_to(evaluator, value, path)?,
+            None => value_output::print(evaluator, value, &args.form, style, pretty, printed)?,
+        }
+        Ok::<_, Problem>(())
+    };
+    let mut attributes = Vec::new();
+    let mut outputs = Vec::new();
+    for named in named {
+        let (expression, attribute) = match named {
+            Named::Attribute(expression, attribute) => (expression, attribute),
+            Named::Installable(name) => installable::expression(&session, &name)?,
+        };
+        match expression {
+            Expression::Flake(reference) => outputs.push(flake_installable::Output {
+                reference: *reference,
+                name: attribute,
+            }),
+            expression => attributes.push((expression, attribute)),
+        }
+    }
+    if !outputs.is_empty() {
+        if !attributes.is_empty() {
+            return Err(Failure::text(
+                "flakes and files are evaluated under different rules: give them to two commands",
+            ));
+        }
+        let inputs = &args.inputs;
+        let printed =
+            flake_installable::with_outputs(&session, inputs, &outputs, |evaluator, value, _| {
+                let mut printed = Vec::new();
+                show(evaluator, value, &mut printed)?;
+                if args.mode.read_write_mode {
+                    evaluator.flush()?;
+                }
+                Ok(printed)
+            })?;
+        return output::bytes(&printed.concat());
+    }
     let printed = with_evaluator(&session, &args.inputs, |evaluator| {
         let mut printed = Vec::new();
-        for named in &named {
-            let (expression, attribute) = match named {
-                Named::Attribute(expression, attribute) => (expression.clone(), attribute.clone()),
-                Named::Installable(name) => installable::expression(&session, name)?,
-            };
-            let mut value = evaluate_to_print(evaluator, &expression, &attribute, &args.inputs)?;
-            if let Some(function) = &args.apply {
-                let function = evaluator.eval_expr(function, &current_dir()?)?;
-                value = evaluator.call(function, &[value], Pos::NONE)?;
-            }
-            match &args.write_to {
-                Some(path) => value_output::write_to(evaluator, value, path)?,
-                None => {
-                    value_output::print(evaluator, value, &args.form, style, pretty, &mut printed)?;
-                }
-            }
+        for (expression, attribute) in &attributes {
+            let value = evaluate_to_print(evaluator, expression, attribute, &args.inputs)?;
+            show(evaluator, value, &mut printed)?;
         }
         // Derivations that nobody asked to have are not written, as with `nix-instantiate --eval`.
         if args.mode.read_write_mode {
@@ -168,6 +204,12 @@ pub(crate) fn parse(common: &Common, expression: &Expression) -> Result<(), Fail
             text.clone().into_bytes(),
             current_dir()?,
         ),
+        Expression::Flake(reference) => {
+            return Err(Failure::text(format!(
+                "'{}' is a flake: there is nothing to parse",
+                reference.show()
+            )));
+        }
         Expression::File(file) => {
             let file = if file.is_dir() {
                 file.join("default.nix")
@@ -225,10 +267,33 @@ pub(crate) fn with_evaluator<T: Send>(
     inputs: &Inputs,
     work: impl FnOnce(&mut Evaluator) -> Result<T, Problem> + Send,
 ) -> Result<T, Failure> {
+    with_evaluator_for(session, inputs, false, |evaluator, _| work(evaluator))
+}
+
+/// The same for flakes, which are evaluated purely (without `--impure`), if `flake` says so.
+pub(crate) fn with_evaluator_for<T: Send>(
+    session: &Arc<Session>,
+    inputs: &Inputs,
+    flake: bool,
+    work: impl FnOnce(&mut Evaluator, &Flakes) -> Result<T, Problem> + Send,
+) -> Result<T, Failure> {
     stack::with_big_stack(|| {
-        let host = Box::new(session.host());
-        let mut evaluator = Evaluator::new(host, session.eval_settings(inputs));
-        work(&mut evaluator).map_err(|problem| match problem {
+        let host = session.host();
+        let flakes = flake_installable::flakes(session, &host);
+        let mut settings = session.eval_settings(inputs);
+        if flake {
+            settings.pure = !session.settings.eval.impure_flakes;
+            // Who names a flake wants it to be one, whatever the settings say of experiments.
+            for feature in ["flakes", "fetch-tree"] {
+                if !settings.has_feature(feature) {
+                    settings.features.push(feature.to_owned());
+                }
+            }
+        }
+        // Never dropped: the program ends soon after, and to take all its tables apart takes time.
+        let mut evaluator = ManuallyDrop::new(Evaluator::new(Box::new(host), settings));
+        evaluator.flakes = Some(Rc::clone(&flakes) as Rc<dyn FlakeLoader>);
+        work(&mut evaluator, &flakes).map_err(|problem| match problem {
             Problem::Other(failure) => failure,
             Problem::Eval(error) => {
                 let text = evaluator.render(&error, session.settings.show_trace);
@@ -286,6 +351,13 @@ fn select(
             evaluator.eval_file(&file)?
         }
         Expression::Text(text) => evaluator.eval_expr(text, &current_dir()?)?,
+        Expression::Flake(reference) => {
+            return Err(Failure::text(format!(
+                "'{}' is a flake, and only expressions are evaluated here",
+                reference.show()
+            ))
+            .into());
+        }
     };
     let arguments = arguments(evaluator, inputs)?;
     Ok(evaluator.select_path_with(root, attribute, &arguments)?)

@@ -37,7 +37,17 @@ pub(crate) fn run(common: &Common, args: &Instantiate) -> Result<(), Failure> {
                 .iter()
                 .map(|attribute| (expression.clone(), attribute.clone()))
         })
-        .collect();
+        .map(|(expression, attribute)| match &expression {
+            // An installable, as with the other commands.
+            Expression::File(file) if !file.exists() => match file.to_str() {
+                Some(name) if name.contains('#') && attribute.is_empty() => {
+                    installable::expression(&session, name)
+                }
+                _ => Ok((expression, attribute)),
+            },
+            _ => Ok((expression, attribute)),
+        })
+        .collect::<Result<_, Failure>>()?;
     if args.eval {
         return print_values(&session, &all, args);
     }

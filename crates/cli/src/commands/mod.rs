@@ -5,6 +5,7 @@ pub(crate) mod check;
 pub(crate) mod derivation;
 pub(crate) mod eval;
 pub(crate) mod eval_jobs;
+pub(crate) mod flake;
 pub(crate) mod instantiate;
 pub(crate) mod log;
 pub(crate) mod path_info;

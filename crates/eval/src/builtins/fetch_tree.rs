@@ -1,5 +1,7 @@
 //! Builtins that fetch trees: `fetchTree`, `fetchGit`, `fetchMercurial`.
 
+use std::path::Path;
+
 use xbuild_flake_ref::{AttrValue, Attrs as InputAttrs, FINAL, Input, Scheme, Url, fix_git_url};
 use xbuild_store_model::StorePath;
 
@@ -9,7 +11,7 @@ use crate::Evaluator;
 use crate::attrs::AttrsBuilder;
 use crate::error::{EvalError, Result};
 use crate::eval::Coercion;
-use crate::host::Registries;
+use crate::host::{FetchedTree, HostResult, Registries};
 use crate::position::Pos;
 use crate::string::ContextSet;
 use crate::value::{Builtin, Value, ValueKind};
@@ -105,7 +107,10 @@ fn fetch_tree(ev: &mut Evaluator, argument: Value, pos: Pos, kind: Kind) -> Resu
             format!("input '{shown}' is not allowed to use the '__final' attribute"),
         ));
     }
-    let fetched = ev.host.fetch_tree(&input).map_err(failed)?;
+    let fetched = ev.fetch_tree(&input).map_err(|error| {
+        let what = format!("while fetching the input '{}'", input.show());
+        failed(error).context(Pos::NONE, what)
+    })?;
     Ok(ev.tree_value(&fetched.path, &fetched.input, kind.git, false))
 }
 
@@ -216,6 +221,17 @@ fn input_of(ev: &mut Evaluator, argument: Value, pos: Pos, kind: Kind) -> Result
 }
 
 impl Evaluator {
+    /// Fetches an input; the evaluation may read it then.
+    ///
+    /// # Errors
+    ///
+    /// If the host cannot fetch it.
+    pub fn fetch_tree(&mut self, input: &Input) -> HostResult<FetchedTree> {
+        let fetched = self.host.fetch_tree(input)?;
+        self.allow(Path::new(&fetched.path.to_string()));
+        Ok(fetched)
+    }
+
     /// The attributes of a fetched tree. `empty_rev`: what has no commit has one of zeros, as with `fetchGit`. `dirty`: it is
     /// not what the commit has, although it has one.
     pub fn tree_value(
@@ -340,7 +356,6 @@ fn fetch_mercurial(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value
     attrs.insert("url".to_owned(), url.into());
     let input = Input::from_attrs(attrs).map_err(|error| ref_error(&error))?;
     let fetched = ev
-        .host
         .fetch_tree(&input)
         .map_err(|error| EvalError::new(Pos::NONE, error.to_string()))?;
     let mut result = AttrsBuilder::new();
