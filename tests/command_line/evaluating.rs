@@ -12,7 +12,7 @@ for_each_user! {
         };
         let expression = r#"{ b = [ 1 2.5 null true ]; a = "text\n\${x}"; f = x: x; p = ./run.nix; lazy = throw "not needed"; }"#;
         assert_eq!(eval(&["--expr", expression, "-A", "b"]), "[ 1 2.5 null true ]\n");
-        assert_eq!(eval(&["-E", "{ a = 1 + 1; }"]), "{ a = <CODE>; }\n");
+        assert_eq!(eval(&["-E", "{ a = builtins.length [ ]; }"]), "{ a = <CODE>; }\n");
         assert_eq!(eval(&["--strict", "-E", "{ a = 1 + 1; f = x: x; }"]), "{ a = 2; f = <LAMBDA>; }\n");
         assert_eq!(eval(&["--json", "-E", expression, "-A", "b"]), "[1,2.5,null,true]\n");
         assert_eq!(eval(&["--raw", "-E", expression, "-A", "a"]), "text\n${x}");

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use xbuild_eval::Evaluator;
-use xbuild_eval_jobs::worker::{Options, Root, Worker};
+use xbuild_eval_jobs::worker::{Options, Root, Worker, refuse};
 use xbuild_eval_jobs::{memory, supervisor};
 
 use crate::args::{Common, EvalJobs};
@@ -113,19 +113,26 @@ fn work(common: &Common, args: &EvalJobs) -> Result<(), Failure> {
             // The attribute itself, not one of the places where packages are.
             name: format!(".{attribute}"),
         };
-        flake_installable::with_outputs(
-            &session,
-            &args.inputs,
-            &[output],
-            |evaluator, value, _| {
+        let mut served = false;
+        let outputs = [output];
+        let ended =
+            flake_installable::with_outputs(&session, &args.inputs, &outputs, |ev, value, _| {
+                served = true;
                 let root = Root {
                     value: Some(value),
                     evaluate: Box::new(move |_| Ok(value)),
                 };
-                serve(evaluator, root, Vec::new())
-            },
-        )?;
-        return Ok(());
+                serve(ev, root, Vec::new())
+            });
+        return match ended {
+            // A flake that cannot be evaluated is an error of the root.
+            Err(failure) if !served => {
+                let error = format!("error: {}", failure.message);
+                refuse(&error, io::stdin().lock(), io::stdout().lock())
+                    .map_err(|error| cannot("talk to the supervisor", error))
+            }
+            ended => ended.map(|_| ()),
+        };
     }
     with_evaluator(&session, &args.inputs, |evaluator| {
         // The root is evaluated when it is asked for, so that its errors are told in a line.
