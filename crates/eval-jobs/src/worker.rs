@@ -54,6 +54,7 @@ pub struct Worker<'e> {
 }
 
 /// An attribute, evaluated.
+#[derive(Clone, Copy)]
 enum Found {
     Derivation(Value),
     Set(Value),
