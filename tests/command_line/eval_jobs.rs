@@ -129,4 +129,21 @@ in { endless = run (toString endless) "" { }; } // builtins.listToAttrs (builtin
             assert!(found[&format!("b{n}")]["drvPath"].is_string(), "{}", ran.report());
         }
     }
+
+    fn of_a_flake(world) {
+        let drv = |name: &str| format!(r#"derivation {{ name = "{name}"; system = "x86_64-linux"; builder = "b"; }}"#);
+        world.write("flake/flake.nix", format!("{{ outputs = {{ self }}: {{ jobs = {{ one = {}; more = {{ recurseForDerivations = true; two = {}; }}; bad = throw \"bad\"; }}; }}; }}", drv("one"), drv("two")));
+        // As a path: where the tests run may be within a repository.
+        let flake = format!("path:{}", world.path("flake").display());
+        let ran = world.xbuild(&["eval-jobs", &format!("{flake}#jobs")]).succeeds();
+        let found = lines(&ran);
+        assert_eq!(found.keys().collect::<Vec<_>>(), ["bad", "more.two", "one"]);
+        assert!(found["bad"]["error"].is_string());
+        let expected = world.xbuild(&["instantiate", "-E", &drv("two")]).succeeds();
+        assert_eq!(found["more.two"]["drvPath"], expected.line());
+        let ran = world.xbuild(&["eval-jobs", &format!("{flake}#nowhere")]).succeeds();
+        assert!(lines(&ran)[""]["error"].as_str().unwrap().contains("nowhere"), "{}", ran.report());
+        let ran = world.shell(&format!("printf '%s\\n' ':lf {flake}' 'jobs.one' ':lf ./nowhere' | \"$xbuild\" repl")).succeeds().says(&["Added", "nowhere"]);
+        assert!(ran.stdout.contains("«derivation /nix/store/"), "{}", ran.report());
+    }
 }

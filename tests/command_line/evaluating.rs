@@ -1,7 +1,7 @@
 //! `xbuild eval` and `xbuild instantiate`: their options, compared with stock Nix where it has the same.
 
 use crate::for_each_user;
-use crate::support::oracle::nix;
+use crate::support::oracle::{self, nix};
 
 for_each_user! {
     fn forms_of_output(world) {
@@ -12,7 +12,7 @@ for_each_user! {
         };
         let expression = r#"{ b = [ 1 2.5 null true ]; a = "text\n\${x}"; f = x: x; p = ./run.nix; lazy = throw "not needed"; }"#;
         assert_eq!(eval(&["--expr", expression, "-A", "b"]), "[ 1 2.5 null true ]\n");
-        assert_eq!(eval(&["-E", "{ a = 1 + 1; }"]), "{ a = <CODE>; }\n");
+        assert_eq!(eval(&["-E", "{ a = builtins.length [ ]; }"]), "{ a = <CODE>; }\n");
         assert_eq!(eval(&["--strict", "-E", "{ a = 1 + 1; f = x: x; }"]), "{ a = 2; f = <LAMBDA>; }\n");
         assert_eq!(eval(&["--json", "-E", expression, "-A", "b"]), "[1,2.5,null,true]\n");
         assert_eq!(eval(&["--raw", "-E", expression, "-A", "a"]), "text\n${x}");
@@ -79,5 +79,93 @@ for_each_user! {
             let theirs = nix("nix-instantiate", &stock, &args).succeeds();
             assert_eq!(world.xbuild(&ours).succeeds().stdout, theirs.stdout, "{args:?}");
         }
+    }
+
+    /// What is printed, and what may be read, as by `nix-instantiate` and `nix eval`: their arguments as a shell reads them.
+    fn output_as_stock_nix(world) {
+        world.write("set.nix", "{ a = 1; b = { c = [ 1 2.5 \"x\" ]; d = null; }; f = { x, y ? 1, ... }@all: x; g = x: x; p = ./set.nix; t = throw \"no\"; n = { }; m = { }; \"q r\" = true; drv = derivation { name = \"d\"; system = \"s\"; builder = \"b\"; }; }");
+        world.write("fun.nix", "{ text ? \"\", n ? 1 }: { v = text + toString n; }");
+        world.write("dir/default.nix", "{ readme = builtins.readFile ./file; own = builtins.readFile (builtins.toFile \"own\" \"text\"); }");
+        world.write("dir/file", "content\n");
+        world.write("pack/top/one.nix", "\"from the archive\"");
+        std::os::unix::fs::symlink("dir/file", world.path("to-file")).unwrap();
+        world.shell("tar -czf pack.tar.gz -C pack top").succeeds();
+        let archive = format!("file://{}", world.path("pack.tar.gz").display());
+        let stock = world.root().join("stock");
+        let mut wrong = Vec::new();
+        let mut same = |program: &str, theirs: &str, ours: &str| {
+            let theirs = oracle::shell(program, &stock, &world.path(""), theirs);
+            let ours = world.shell(&format!("\"$xbuild\" {ours}"));
+            if (ours.code, &ours.stdout) != (theirs.code, &theirs.stdout) {
+                wrong.push(format!("{}\n{}", theirs.report(), ours.report()));
+            }
+            (theirs, ours)
+        };
+        for arguments in [
+            "--eval --strict --xml -E '{ a = { x, y ? 1, ... }@all: x; b = [ (1 + 1) null ]; c = x: x; d = builtins.add; }'",
+            "--eval --strict --xml --no-location set.nix -A b -A p",
+            "--eval --xml set.nix -A f",
+            "--eval --strict --json set.nix -A b -A 'n'",
+            "--eval --raw -E '\"a\\nb\"'",
+            "--eval --strict set.nix -A b -A f -A '\"q r\"' -A b.c.1",
+            "--eval fun.nix -A v --argstr text a --arg n '2 * 3'",
+            "--eval fun.nix -A v --arg-from-file text dir/file",
+            "--eval fun.nix",
+            "--eval -E '1' '2 + 3' -A ''",
+            "--eval --strict -E 'map (p: p.prefix) builtins.nixPath' -I x=./dir -I y=/nowhere",
+            "--eval -E '<x/file>' -I x=./dir",
+            "--find-file x/file x -I x=./dir",
+            "--eval --read-write-mode --restrict-eval -E 'import <x>' -I x=./dir -A own",
+            "--eval --restrict-eval dir -A readme -I ./dir",
+            "--eval --restrict-eval -E 'builtins.pathExists ./set.nix' -I ./dir",
+            "--eval --restrict-eval --strict -E 'builtins.attrNames (builtins.readDir ./.)' -I ./dir",
+            "--eval --restrict-eval -E 'builtins.getEnv \"HOME\"'",
+            "--eval --pure-eval -E 'builtins.pathExists ./set.nix'",
+            "--eval --pure-eval -E 'builtins ? currentSystem || builtins ? currentTime'",
+            "--eval -E 'builtins.currentSystem' --option eval-system foo-linux",
+            "--eval -E 'builtins.currentSystem' --system bar-linux",
+            "--parse -E '{ a ? 1, ... }@b: [ a b ./. ]'",
+            "set.nix -A drv --dry-run",
+        ] {
+            same("nix-instantiate", arguments, &format!("instantiate {arguments}"));
+        }
+        for (theirs, ours) in [
+            ("--impure -f set.nix b", "-f set.nix b"),
+            ("--impure -f set.nix", "-f set.nix"),
+            ("--impure --json -f set.nix b.c", "--json -f set.nix b.c"),
+            ("--impure --json --pretty -f set.nix b", "--json --pretty -f set.nix b"),
+            ("--impure --json -f set.nix p", "--json -f set.nix p"),
+            ("--raw --expr '\"x\"'", "--raw -E '\"x\"'"),
+            ("--expr '[ 1 2 ]' --apply 'map (x: x + 1)'", "-E '[ 1 2 ]' --apply 'map (x: x + 1)'"),
+            ("--impure -f fun.nix v", "-f fun.nix v"),
+        ] {
+            same("nix", &format!("--extra-experimental-features nix-command eval {theirs}"), &format!("eval {ours}"));
+        }
+        // Warnings, and their places, go to stderr.
+        for lint in ["url", "short-path", "absolute-path"] {
+            let arguments = format!("--eval -E '[ http://example.org a/b /a ]' --lint-{lint}-literals warn");
+            let (theirs, ours) = same("nix-instantiate", &arguments, &format!("instantiate {arguments}"));
+            assert_eq!(ours.stderr.lines().next(), theirs.stderr.lines().next());
+        }
+        let (theirs, ours) = same("nix-instantiate", "--eval -E 'import <pack/one.nix>' -I pack=$(pwd)/nowhere.tar.gz -I pack=file://$(pwd)/pack.tar.gz", &format!("instantiate --eval -E 'import <pack/one.nix>' -I pack=$(pwd)/nowhere.tar.gz -I pack={archive}"));
+        assert!(theirs.stderr.starts_with(&ours.stderr), "{}", ours.report());
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+        // A directory of strings.
+        world.xbuild(&["eval", "-E", "{ a = \"one\"; b.c = \"two\"; }", "--write-to", "written"]).succeeds();
+        assert_eq!(std::fs::read_to_string(world.path("written/b/c")).unwrap(), "two");
+        world.xbuild(&["eval", "-E", "\"x\"", "--write-to", "written"]).fails(1).says(&["written' already exists"]);
+        // A root keeps the derivation.
+        let link = world.xbuild(&["instantiate", "set.nix", "-A", "drv", "--add-root", "root"]).succeeds();
+        assert_eq!(link.line(), world.path("root").to_str().unwrap());
+        world.xbuild(&["store", "gc"]).succeeds();
+        let drv = world.xbuild(&["instantiate", "set.nix", "-A", "drv", "--read-only"]).succeeds();
+        assert!(world.is_valid(drv.line()));
+        // A store path that was only just computed can be read.
+        let read = world.xbuild(&["eval", "-E", "import \"${./dir}/default.nix\"", "-A", "readme", "--read-only"]).succeeds();
+        assert_eq!(read.stdout, "\"content\\n\"\n");
+        let mut command = world.command(&["eval", "-E", "builtins.warn \"careful\" 1"]);
+        let output = command.env("NIX_ABORT_ON_WARN", "1").output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        assert!(String::from_utf8_lossy(&output.stderr).contains("aborting to reveal stack trace of warning"));
     }
 }

@@ -54,6 +54,7 @@ pub struct Worker<'e> {
 }
 
 /// An attribute, evaluated.
+#[derive(Clone, Copy)]
 enum Found {
     Derivation(Value),
     Set(Value),
@@ -291,6 +292,24 @@ impl<'e> Worker<'e> {
             .to_json(value, Pos::NONE, &mut context, false)?;
         serde_json::from_slice(&json).map_err(|error| EvalError::new(Pos::NONE, error.to_string()))
     }
+}
+
+/// Answers requests where nothing can be evaluated: each path has this error.
+///
+/// # Errors
+///
+/// If reading or writing fails.
+pub fn refuse(error: &str, input: impl BufRead, mut output: impl Write) -> io::Result<()> {
+    for line in input.lines() {
+        let request: Request = serde_json::from_str(&line?)?;
+        for path in &request.paths {
+            let reply = Reply::Line(Box::new(Line::failed(path, error)));
+            serde_json::to_writer(&mut output, &reply)?;
+            output.write_all(b"\n")?;
+        }
+        output.flush()?;
+    }
+    Ok(())
 }
 
 /// `requiredSystemFeatures`, which is a list of words in the environment or in the structured attributes.

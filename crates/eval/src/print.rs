@@ -106,7 +106,7 @@ impl Evaluator {
         };
         match value.kind() {
             ValueKind::Attrs(attrs) => {
-                if !budget.seen.insert(attrs.address()) {
+                if !budget.seen.insert(identity(attrs)) {
                     out.extend_from_slice("«repeated»".as_bytes());
                 } else if depth >= MAX_DEPTH {
                     out.extend_from_slice(b"{ ... }");
@@ -250,4 +250,9 @@ pub fn print_name(name: &[u8], out: &mut Vec<u8>) {
     } else {
         print_string(name, out);
     }
+}
+
+/// What tells a set from others that were shown: all empty ones are one object in Nix.
+pub(crate) fn identity(attrs: crate::attrs::Attrs) -> usize {
+    if attrs.is_empty() { 0 } else { attrs.address() }
 }

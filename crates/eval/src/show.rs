@@ -5,7 +5,7 @@ use rustc_hash::FxHashSet;
 use crate::Evaluator;
 use crate::error::{ErrorKind, Result};
 use crate::position::Pos;
-use crate::print::{print_name, print_simple, print_string};
+use crate::print::{identity, print_name, print_simple, print_string};
 use crate::value::{Value, ValueKind};
 
 /// How a value is shown.
@@ -156,7 +156,7 @@ impl Show {
     }
 
     fn set(&mut self, ev: &mut Evaluator, attrs: crate::attrs::Attrs, depth: usize) -> Result<()> {
-        if !self.seen.insert(attrs.address()) {
+        if !self.seen.insert(identity(attrs)) {
             self.coloured(MAGENTA, "«repeated»".as_bytes());
             return Ok(());
         }

@@ -56,7 +56,7 @@ impl Repl {
             .evaluator
             .eval_in_scope(subject, &self.directory, &self.scope)
             .and_then(|value| self.evaluator.force(value, Pos::NONE));
-        let Some(attrs) = value.ok().and_then(|value| value.as_attrs()) else {
+        let Some(attrs) = value.ok().and_then(xbuild_eval::Value::as_attrs) else {
             return Vec::new();
         };
         let mut found = Vec::new();

@@ -305,7 +305,8 @@ impl Repl {
     /// `name = value`, written as a set. A value is evaluated when it is used.
     fn bind(&mut self, set: &str) -> Result<(), Problem> {
         let value = self.value_of(set)?;
-        for attr in value.as_attrs().into_iter().flat_map(|attrs| attrs.iter()) {
+        let attrs = value.as_attrs().into_iter();
+        for attr in attrs.flat_map(xbuild_eval::attrs::Attrs::iter) {
             self.scope.insert(attr.name, attr.value);
         }
         Ok(())
@@ -365,6 +366,13 @@ impl Repl {
         } else {
             reference.to_owned()
         };
+        // Who names a flake wants it to be one, whatever the settings say of experiments.
+        for feature in ["flakes", "fetch-tree"] {
+            if !self.evaluator.settings.has_feature(feature) {
+                let features = &mut self.evaluator.settings.features;
+                features.push(feature.to_owned());
+            }
+        }
         let function = self
             .evaluator
             .eval_expr("builtins.getFlake", &self.directory)?;
@@ -438,7 +446,7 @@ impl Repl {
         }
         // A package says in `meta.position` where it is.
         let position = self.evaluator.select_path(value, "meta.position");
-        let position = position.ok().and_then(|value| value.as_string());
+        let position = position.ok().and_then(Value::as_string);
         let position = position.map(|text| String::from_utf8_lossy(text.bytes()).into_owned());
         let place = position.as_deref().and_then(|text| text.rsplit_once(':'));
         match place.and_then(|(file, line)| Some((file, line.parse().ok()?))) {

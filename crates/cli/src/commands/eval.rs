@@ -293,7 +293,7 @@ pub(crate) fn with_evaluator_for<T: Send>(
         // Never dropped: the program ends soon after, and to take all its tables apart takes time.
         let mut evaluator = ManuallyDrop::new(Evaluator::new(Box::new(host), settings));
         evaluator.flakes = Some(Rc::clone(&flakes) as Rc<dyn FlakeLoader>);
-        work(&mut evaluator, &flakes).map_err(|problem| match problem {
+        let ended = work(&mut evaluator, &flakes).map_err(|problem| match problem {
             Problem::Other(failure) => failure,
             Problem::Eval(error) => {
                 let text = evaluator.render(&error, session.settings.show_trace);
@@ -306,7 +306,11 @@ pub(crate) fn with_evaluator_for<T: Send>(
                     },
                 }
             }
-        })
+        });
+        // But for the host, which has the store open: its temporary roots end with it.
+        evaluator.flakes = None;
+        evaluator.host = Rc::new(LocalHost::new());
+        ended
     })
     .map_err(|error| no_stack(&error))?
 }

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
-use xbuild_eval_jobs::worker::{Options, Worker};
+use xbuild_eval::Evaluator;
+use xbuild_eval_jobs::worker::{Options, Root, Worker, refuse};
 use xbuild_eval_jobs::{memory, supervisor};
 
 use crate::args::{Common, EvalJobs};
@@ -13,6 +14,7 @@ use crate::commands::eval::{
     Problem, arguments, current_dir, evaluate, expression_of, with_evaluator,
 };
 use crate::failure::Failure;
+use crate::flake_installable;
 use crate::installable::{self, Expression};
 use crate::output;
 use crate::session::Session;
@@ -96,23 +98,52 @@ fn work(common: &Common, args: &EvalJobs) -> Result<(), Failure> {
         max_memory: limit,
     };
     let (expression, attribute) = named(&session, args)?;
+    let serve = |evaluator: &mut Evaluator, root: Root<'_>, given| {
+        let apply = match &args.apply {
+            Some(function) => Some(evaluator.eval_expr(function, &current_dir()?)?),
+            None => None,
+        };
+        Worker::new(evaluator, root, given, apply, options.clone())
+            .serve(io::stdin().lock(), io::stdout().lock())
+            .map_err(|error| Problem::Other(cannot("talk to the supervisor", error)))
+    };
+    if let Expression::Flake(reference) = expression {
+        let output = flake_installable::Output {
+            reference: *reference,
+            // The attribute itself, not one of the places where packages are.
+            name: format!(".{attribute}"),
+        };
+        let mut served = false;
+        let outputs = [output];
+        let ended =
+            flake_installable::with_outputs(&session, &args.inputs, &outputs, |ev, value, _| {
+                served = true;
+                let root = Root {
+                    value: Some(value),
+                    evaluate: Box::new(move |_| Ok(value)),
+                };
+                serve(ev, root, Vec::new())
+            });
+        return match ended {
+            // A flake that cannot be evaluated is an error of the root.
+            Err(failure) if !served => {
+                let error = format!("error: {}", failure.message);
+                refuse(&error, io::stdin().lock(), io::stdout().lock())
+                    .map_err(|error| cannot("talk to the supervisor", error))
+            }
+            ended => ended.map(|_| ()),
+        };
+    }
     with_evaluator(&session, &args.inputs, |evaluator| {
         // The root is evaluated when it is asked for, so that its errors are told in a line.
-        let root = xbuild_eval_jobs::worker::Root {
+        let root = Root {
             value: None,
             evaluate: Box::new(move |evaluator| {
                 evaluate(evaluator, &expression, &attribute, &args.inputs).map_err(as_eval_error)
             }),
         };
         let given = arguments(evaluator, &args.inputs)?;
-        let apply = match &args.apply {
-            Some(function) => Some(evaluator.eval_expr(function, &current_dir()?)?),
-            None => None,
-        };
-        let mut worker = Worker::new(evaluator, root, given, apply, options);
-        worker
-            .serve(io::stdin().lock(), io::stdout().lock())
-            .map_err(|error| Problem::Other(cannot("talk to the supervisor", error)))
+        serve(evaluator, root, given)
     })
 }
 

@@ -17,6 +17,7 @@ use xbuild_store_model::StorePath;
 use crate::args::{Common, Inputs, Repl as Arguments};
 use crate::commands::eval::{Problem, arguments, current_dir, lookup};
 use crate::failure::Failure;
+use crate::flake_installable;
 use crate::output;
 use crate::session::Session;
 use crate::signals::Interrupts;
@@ -32,9 +33,12 @@ pub(crate) fn run(common: &Common, args: &Arguments) -> Result<(), Failure> {
             session: Arc::clone(&session),
             inputs: args.inputs.clone(),
         };
-        let host =
-            session.host_that_builds(Box::new(move |wanted: &[Wanted]| runner.realise(wanted)));
-        let evaluator = Evaluator::new(Box::new(host), session.eval_settings(&args.inputs));
+        let build = Box::new(move |wanted: &[Wanted]| runner.realise(wanted));
+        let host = session.host_that_builds(build);
+        let flakes = flake_installable::flakes(&session, &host);
+        let settings = session.eval_settings(&args.inputs);
+        let mut evaluator = Evaluator::new(Box::new(host), settings);
+        evaluator.flakes = Some(flakes);
         let actions = Runner {
             session: Arc::clone(&session),
             inputs: args.inputs.clone(),

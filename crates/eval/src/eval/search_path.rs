@@ -112,6 +112,13 @@ impl Evaluator {
                 }
             }
         }
+        if let Some(reference) = entry.strip_prefix("flake:") {
+            let fetch = self.eval_internal("«nix-internal»/search-path.nix", FETCH_FLAKE)?;
+            let reference = self.string(reference.as_bytes());
+            let fetched = self.call(fetch, &[reference], pos)?;
+            let what = "while fetching an entry of the search path";
+            return self.coerce_to_real_path(fetched, pos, what).map(Some);
+        }
         let Ok(path) = std::path::absolute(entry) else {
             return Ok(None);
         };
@@ -125,6 +132,9 @@ impl Evaluator {
         Ok(None)
     }
 }
+
+/// `flake:REFERENCE` in the search path is the source of that flake.
+const FETCH_FLAKE: &str = "reference: (builtins.fetchTree reference).outPath";
 
 /// What remains of `name` below a search path prefix: all of it below an empty prefix.
 #[must_use]
