@@ -42,7 +42,8 @@ impl Inputs {
                 };
                 let exists = std::fs::symlink_metadata(&physical).map_err(|source| {
                     if source.kind() == std::io::ErrorKind::NotFound {
-                        Error::refused(format!("path '{}' does not exist", path.display()))
+                        // The doubled slash is stock Nix's.
+                        Error::refused(format!("path '/{}' does not exist", path.display()))
                     } else {
                         Error::io("read", path.clone())(source)
                     }
