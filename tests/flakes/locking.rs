@@ -378,3 +378,21 @@ fn outputs_are_installables() {
         "1\n"
     );
 }
+
+/// This project's expressions as a flake: the same derivations as without, and as with stock Nix.
+#[test]
+fn the_project_as_a_flake() {
+    let places = Places::new("flake-project");
+    crate::support::expressions::copy(&places.world);
+    places.world.write(
+        "flake.nix",
+        "{ outputs = { self }: { packages.x86_64-linux = import ./default.nix; }; }",
+    );
+    places.shell("git init -q; git add default.nix targets.nix boards image modules pkgs sysroots toolchains vm flake.nix; git commit -qm 1");
+    for name in ["hello", "nvidia-jetson-orin-nx-release-from-x86_64"] {
+        let attribute = format!(".#{name}.drvPath");
+        let flake = places.same("", &["eval", "--raw", &attribute]);
+        let file = places.ours("", &["eval", "--raw", "-f", ".", &format!("{name}.drvPath")]);
+        assert_eq!(flake, file.succeeds().stdout);
+    }
+}
