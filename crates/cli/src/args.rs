@@ -55,6 +55,10 @@ pub(crate) enum Command {
     Instantiate(Instantiate),
     /// Evaluate an expression and print its value
     Eval(Eval),
+    /// Evaluate many attributes at once, and print a line of JSON for each derivation
+    EvalJobs(EvalJobs),
+    /// Evaluate interactively
+    Repl(Repl),
     /// Look at store derivations
     #[command(subcommand)]
     Derivation(Derivation),
@@ -376,6 +380,71 @@ pub(crate) struct Eval {
     /// With --json: one line
     #[arg(long)]
     pub(crate) no_pretty: bool,
+    #[command(flatten)]
+    pub(crate) mode: Mode,
+    #[command(flatten)]
+    pub(crate) inputs: Inputs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EvalJobs {
+    /// FILE, a directory with a default.nix, or with `#` an installable (DIR#ATTR)
+    #[arg(value_name = "FILE", required_unless_present = "expr")]
+    pub(crate) what: Option<String>,
+    /// An expression instead of a file
+    #[arg(
+        short = 'E',
+        long,
+        value_name = "E",
+        allow_hyphen_values = true,
+        conflicts_with = "what"
+    )]
+    pub(crate) expr: Option<String>,
+    /// The attribute whose attributes are evaluated; the default is all of it
+    #[arg(short = 'A', long = "attr", value_name = "ATTR")]
+    pub(crate) attribute: Option<String>,
+    /// How many processes evaluate; the default is as many as processors
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) workers: Option<u16>,
+    /// The memory of a process, in MiB, after which it is replaced by a fresh one
+    #[arg(long, value_name = "MIB", default_value_t = 4096, value_parser = clap::value_parser!(u64).range(16..))]
+    pub(crate) max_memory_size: u64,
+    /// Look into every set, not only into those with recurseForDerivations = true
+    #[arg(long)]
+    pub(crate) force_recurse: bool,
+    /// Tell the attribute meta
+    #[arg(long)]
+    pub(crate) meta: bool,
+    /// Tell whether the outputs are in the store
+    #[arg(long)]
+    pub(crate) check_cache_status: bool,
+    /// Do not write the derivations into the store
+    #[arg(long)]
+    pub(crate) no_instantiate: bool,
+    /// Call the function F with each derivation, and tell the result as extraValue
+    #[arg(long, value_name = "F", allow_hyphen_values = true)]
+    pub(crate) apply: Option<String>,
+    /// Allow what pure evaluation forbids (`--no-pure-eval`)
+    #[arg(long)]
+    pub(crate) impure: bool,
+    /// This process evaluates for another one
+    #[arg(long, hide = true)]
+    pub(crate) worker: bool,
+    #[command(flatten)]
+    pub(crate) inputs: Inputs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Repl {
+    /// Files whose attributes are bound at the start; with `#` an installable (DIR#ATTR)
+    #[arg(value_name = "FILE")]
+    pub(crate) what: Vec<String>,
+    /// A file whose attributes are bound at the start
+    #[arg(short = 'f', long = "file", value_name = "FILE", id = "repl.file", action = clap::ArgAction::Append)]
+    pub(crate) file: Vec<String>,
+    /// An expression whose attributes are bound at the start
+    #[arg(short = 'E', long, value_name = "E", allow_hyphen_values = true, action = clap::ArgAction::Append)]
+    pub(crate) expr: Vec<String>,
     #[command(flatten)]
     pub(crate) mode: Mode,
     #[command(flatten)]

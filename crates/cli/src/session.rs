@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use xbuild_fetch::{FetchOptions, Fetcher, Mirrors};
 use xbuild_inputs::{InputOptions, RegistryFiles};
+use xbuild_realise::eval_host::Build;
 use xbuild_realise::{Error, Mode, Observer, Realiser, Settings, StoreHost, Wanted};
 use xbuild_sandbox::{CancelToken, Sandbox};
 use xbuild_store::{Cancelled, Notify, Store, StoreOptions};
@@ -15,7 +16,7 @@ use crate::failure::Failure;
 use crate::output;
 use crate::progress::Printer;
 use crate::search_path;
-use crate::signals;
+use crate::signals::{self, Interrupts};
 
 /// The state of one run of the program.
 pub(crate) struct Session {
@@ -38,12 +39,20 @@ impl Session {
         overrides: &[(&str, String)],
         builds: bool,
     ) -> Result<Self, Failure> {
-        Self::open_with(common, overrides, builds, false)
+        Self::open_with(common, overrides, builds, false, None)
+    }
+
+    /// For a conversation, which Ctrl-C does not end.
+    pub(crate) fn open_interactive(
+        common: &Common,
+        interrupts: &Arc<Interrupts>,
+    ) -> Result<Self, Failure> {
+        Self::open_with(common, &[], false, false, Some(interrupts))
     }
 
     /// For a command that deletes from the store, which must work on a full disk as well.
     pub(crate) fn open_to_delete(common: &Common) -> Result<Self, Failure> {
-        Self::open_with(common, &[], false, true)
+        Self::open_with(common, &[], false, true, None)
     }
 
     fn open_with(
@@ -51,6 +60,7 @@ impl Session {
         overrides: &[(&str, String)],
         builds: bool,
         use_reserve: bool,
+        interrupts: Option<&Arc<Interrupts>>,
     ) -> Result<Self, Failure> {
         let settings = Self::settings(common, overrides)?;
         let sandbox = OnceLock::new();
@@ -60,8 +70,11 @@ impl Session {
         let cancel = CancelToken::new()
             .map_err(|error| Failure::text(format!("cannot make an event descriptor: {error}")))?;
         let runs = Arc::new(AtomicUsize::new(0));
-        signals::watch(&cancel, &runs)
-            .map_err(|error| Failure::text(format!("cannot watch for signals: {error}")))?;
+        match interrupts {
+            Some(interrupts) => signals::watch_interactive(interrupts),
+            None => signals::watch(&cancel, &runs),
+        }
+        .map_err(|error| Failure::text(format!("cannot watch for signals: {error}")))?;
         let options = |read_only| {
             let asked = cancel.clone();
             StoreOptions {
@@ -174,7 +187,13 @@ impl Session {
     /// The evaluator's view of the world.
     pub(crate) fn host(self: &Arc<Self>) -> StoreHost {
         let session = Arc::clone(self);
-        let build = Box::new(move |wanted: &[Wanted]| session.realise_for_evaluation(wanted));
+        self.host_that_builds(Box::new(move |wanted: &[Wanted]| {
+            session.realise_for_evaluation(wanted)
+        }))
+    }
+
+    /// The same, with another way to build what an evaluation needs.
+    pub(crate) fn host_that_builds(&self, build: Box<Build>) -> StoreHost {
         StoreHost::new(
             Arc::clone(&self.store),
             Arc::clone(&self.fetcher),

@@ -39,7 +39,8 @@ pub struct StoreHost {
 #[derive(Default)]
 struct Pending {
     order: Vec<NewText>,
-    derivations: FxHashMap<StorePath, Derivation>,
+    /// Where in `order` each is.
+    index: FxHashMap<StorePath, usize>,
 }
 
 impl StoreHost {
@@ -194,7 +195,7 @@ impl StoreHost {
         let pending = std::mem::take(&mut self.pending.borrow_mut().order);
         if !pending.is_empty() {
             self.store.add_texts(&pending)?;
-            self.pending.borrow_mut().derivations.clear();
+            self.pending.borrow_mut().index.clear();
         }
         Ok(())
     }
@@ -224,8 +225,15 @@ impl Host for StoreHost {
     }
 
     fn read_dir(&self, path: &Path) -> HostResult<Vec<(OsString, FileType)>> {
-        let entries =
-            fs::read_dir(self.resolve(path, true)?).map_err(|error| read_error(path, &error))?;
+        let entries = fs::read_dir(self.resolve(path, true)?).map_err(|error| {
+            // In Nix's words, which have no number in them.
+            let text = error.to_string();
+            let text = text.split(" (os error").next().unwrap_or_default();
+            HostError::new(format!(
+                "cannot read directory \"{}\": {text}",
+                path.display()
+            ))
+        })?;
         entries
             .map(|entry| {
                 let entry = entry?;
@@ -353,26 +361,33 @@ impl Host for StoreHost {
         let contents = derivation.to_aterm();
         let path = derivation.drv_path_of(&contents)?;
         let mut pending = self.pending.borrow_mut();
-        if !pending.derivations.contains_key(&path) {
+        if !pending.index.contains_key(&path) {
+            let index = pending.order.len();
             pending.order.push(NewText {
                 name: format!("{}.drv", derivation.name),
                 contents,
                 references: derivation.references(),
             });
-            pending.derivations.insert(path.clone(), derivation.clone());
+            pending.index.insert(path.clone(), index);
         }
         Ok(path)
     }
 
     fn read_derivation(&self, path: &StorePath) -> HostResult<Derivation> {
-        if let Some(derivation) = self.pending.borrow().derivations.get(path) {
-            return Ok(derivation.clone());
+        let pending = self.pending.borrow();
+        if let Some(text) = pending
+            .index
+            .get(path)
+            .and_then(|index| pending.order.get(*index))
+        {
+            return Ok(Derivation::parse_at(path, &text.contents)?);
         }
+        drop(pending);
         Ok(read_derivation(&self.store, path)?)
     }
 
     fn is_valid(&self, path: &StorePath) -> HostResult<bool> {
-        Ok(self.pending.borrow().derivations.contains_key(path) || self.store.is_valid(path)?)
+        Ok(self.pending.borrow().index.contains_key(path) || self.store.is_valid(path)?)
     }
 
     fn closure(&self, path: &StorePath) -> HostResult<Vec<StorePath>> {
@@ -381,7 +396,7 @@ impl Host for StoreHost {
     }
 
     fn references(&self, path: &StorePath) -> HostResult<Vec<StorePath>> {
-        if self.pending.borrow().derivations.contains_key(path) {
+        if self.pending.borrow().index.contains_key(path) {
             self.write_pending()?;
         }
         Ok(self.store.references(path)?.into_iter().collect())

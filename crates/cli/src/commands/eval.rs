@@ -1,9 +1,10 @@
 //! `xbuild eval`, and the evaluation that other commands start with.
 
 use std::io::{IsTerminal as _, Read as _};
+use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use xbuild_eval::eval::is_pseudo_url;
 use xbuild_eval::flakes::FlakeLoader;
@@ -105,7 +106,7 @@ pub(crate) fn run(common: &Common, args: &Eval) -> Result<(), Failure> {
     let printed = with_evaluator(&session, &args.inputs, |evaluator| {
         let mut printed = Vec::new();
         for (expression, attribute) in &attributes {
-            let value = evaluate(evaluator, expression, attribute, &args.inputs)?;
+            let value = evaluate_to_print(evaluator, expression, attribute, &args.inputs)?;
             show(evaluator, value, &mut printed)?;
         }
         // Derivations that nobody asked to have are not written, as with `nix-instantiate --eval`.
@@ -289,7 +290,8 @@ pub(crate) fn with_evaluator_for<T: Send>(
                 }
             }
         }
-        let mut evaluator = Evaluator::new(Box::new(host), settings);
+        // Never dropped: the program ends soon after, and to take all its tables apart takes time.
+        let mut evaluator = ManuallyDrop::new(Evaluator::new(Box::new(host), settings));
         evaluator.flakes = Some(Rc::clone(&flakes) as Rc<dyn FlakeLoader>);
         work(&mut evaluator, &flakes).map_err(|problem| match problem {
             Problem::Other(failure) => failure,
@@ -309,8 +311,35 @@ pub(crate) fn with_evaluator_for<T: Send>(
     .map_err(|error| no_stack(&error))?
 }
 
-/// The value of an attribute of an expression; "" is the expression itself, called if it is a function of a set.
+/// The value of an attribute of an expression; "" is the expression itself. A function of a set is called.
 pub(crate) fn evaluate(
+    evaluator: &mut Evaluator,
+    expression: &Expression,
+    attribute: &str,
+    inputs: &Inputs,
+) -> Result<Value, Problem> {
+    let value = select(evaluator, expression, attribute, inputs)?;
+    let arguments = arguments(evaluator, inputs)?;
+    Ok(evaluator.auto_call(value, &arguments)?)
+}
+
+/// As [`evaluate`], for a value that is printed: a function is called only if there are arguments for it.
+pub(crate) fn evaluate_to_print(
+    evaluator: &mut Evaluator,
+    expression: &Expression,
+    attribute: &str,
+    inputs: &Inputs,
+) -> Result<Value, Problem> {
+    let value = select(evaluator, expression, attribute, inputs)?;
+    let arguments = arguments(evaluator, inputs)?;
+    if arguments.is_empty() {
+        return Ok(value);
+    }
+    Ok(evaluator.auto_call(value, &arguments)?)
+}
+
+/// The value of an attribute. Functions on the way to it are called.
+fn select(
     evaluator: &mut Evaluator,
     expression: &Expression,
     attribute: &str,
@@ -331,8 +360,7 @@ pub(crate) fn evaluate(
         }
     };
     let arguments = arguments(evaluator, inputs)?;
-    let value = evaluator.select_path_with(root, attribute, &arguments)?;
-    Ok(evaluator.auto_call(value, &arguments)?)
+    Ok(evaluator.select_path_with(root, attribute, &arguments)?)
 }
 
 /// The file that a file argument means: `<name>` is in the search path, a URL is that of a tarball.
@@ -384,11 +412,16 @@ pub(crate) fn arguments(
         arguments.push((evaluator.intern(pair[0].as_bytes()), value));
     }
     if let Some(name) = &inputs.arg_from_stdin {
-        let mut text = Vec::new();
-        std::io::stdin()
-            .read_to_end(&mut text)
-            .map_err(|error| Failure::text(format!("cannot read standard input: {error}")))?;
-        let value = evaluator.string(&text);
+        // It can be read once only, and arguments are asked for again.
+        static TEXT: OnceLock<Vec<u8>> = OnceLock::new();
+        if TEXT.get().is_none() {
+            let mut text = Vec::new();
+            std::io::stdin()
+                .read_to_end(&mut text)
+                .map_err(|error| Failure::text(format!("cannot read standard input: {error}")))?;
+            let _ = TEXT.set(text);
+        }
+        let value = evaluator.string(TEXT.get().map_or(b"", Vec::as_slice));
         arguments.push((evaluator.intern(name.as_bytes()), value));
     }
     Ok(arguments)

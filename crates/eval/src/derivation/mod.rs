@@ -87,7 +87,7 @@ impl Evaluator {
         let collected = self.collect_attributes(name, attrs, pos)?;
         let mut drv = self.assemble(name, collected)?;
         let mut resolver = |path: &StorePath| self.drv_hash(path);
-        xbuild_derivation::fill_outputs(&mut drv, &mut resolver)?;
+        let hash = xbuild_derivation::fill_outputs(&mut drv, &mut resolver)?;
         let path = if self.settings.read_only {
             drv.drv_path()?
         } else {
@@ -95,8 +95,6 @@ impl Evaluator {
                 .add_derivation(&drv)
                 .map_err(|error| EvalError::new(Pos::NONE, error.to_string()))?
         };
-        let hash =
-            xbuild_derivation::hash_modulo(&drv, &mut |path: &StorePath| self.drv_hash(path))?;
         self.drv_hashes.insert(path.clone(), hash);
 
         let text = path.to_string();

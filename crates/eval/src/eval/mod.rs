@@ -181,7 +181,7 @@ impl Evaluator {
     #[inline]
     #[must_use]
     pub fn apply_later(&self, fun: Value, args: &[Value]) -> Value {
-        Value::from(self.heap.thunk_apply(self.heap.array(fun, args)))
+        Value::from(self.heap.thunk_apply(fun, args))
     }
 
     /// The context element of a store path (`/nix/store/…`).
