@@ -234,7 +234,7 @@ yes=1
         world.xbuild(&["realise", ".#helo"]).fails(1).says(&["helo", "hello"]);
         world.xbuild(&["realise", ".#number"]).fails(1).says(&["number"]);
         world.xbuild(&["realise", "hello"]).fails(1).says(&["there is no hello", ".#hello"]);
-        world.xbuild(&["realise", "empty"]).fails(1).says(&["empty has no default.nix"]);
+        world.xbuild(&["realise", "empty"]).fails(1).says(&["empty has neither a default.nix nor a flake.nix"]);
         world.xbuild(&["realise", "-A", "hello", "."]).fails(1).says(&["-f FILE"]);
         world.xbuild(&["realise"]).fails(2).says(&["INSTALLABLE"]);
         world.xbuild(&["realise", "--frobnicate", "."]).fails(2).says(&["--frobnicate"]);

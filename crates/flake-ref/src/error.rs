@@ -25,6 +25,21 @@ impl RefError {
         Self::BadUrl(text.into())
     }
 
+    /// A malformed hash, as stock Nix says it: without what would have been right.
+    pub(crate) fn bad_hash(error: &impl std::fmt::Display) -> Self {
+        let text = error.to_string();
+        Self::Invalid(text.split("': ").next().map_or_else(
+            || text.clone(),
+            |first| {
+                if first.len() < text.len() {
+                    format!("{first}'")
+                } else {
+                    first.to_owned()
+                }
+            },
+        ))
+    }
+
     pub(crate) fn invalid(text: impl Into<String>) -> Self {
         Self::Invalid(text.into())
     }

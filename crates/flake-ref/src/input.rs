@@ -247,7 +247,7 @@ impl Input {
         };
         let hash = Hash::parse_any(text, None)
             .or_else(|_| Hash::parse_any(text, Some(HashAlgo::Sha1)))
-            .map_err(|error| RefError::invalid(error.to_string()))?;
+            .map_err(|error| RefError::bad_hash(&error))?;
         Ok(Some(hash.to_base16()))
     }
 

@@ -68,7 +68,10 @@ pub(crate) fn path_from_url(url: &Url) -> Result<Option<Attrs>> {
         )));
     }
     let mut attrs = Attrs::new();
-    attrs.insert("path".to_owned(), url.plain_path().into());
+    attrs.insert(
+        "path".to_owned(),
+        without_doubled_slashes(&url.plain_path()).into(),
+    );
     for (name, value) in &url.query {
         let value = match name.as_str() {
             "rev" | "narHash" => value.as_str().into(),
@@ -100,6 +103,14 @@ pub(crate) fn path_to_url(input: &Input) -> Result<Url> {
         query,
         ..Url::default()
     })
+}
+
+fn without_doubled_slashes(path: &str) -> String {
+    let mut single = path.to_owned();
+    while single.contains("//") {
+        single = single.replace("//", "/");
+    }
+    single
 }
 
 // Names of registries.
@@ -275,7 +286,7 @@ pub(crate) fn check_archive(attrs: Attrs) -> Result<Attrs> {
     if let Some(rev) = rev {
         let algo = Some(xbuild_store_model::HashAlgo::Sha1);
         xbuild_store_model::Hash::parse_any(rev, algo)
-            .map_err(|error| RefError::invalid(error.to_string()))?;
+            .map_err(|error| RefError::bad_hash(&error))?;
     }
     if reference.is_some_and(|reference| !is_legal_ref_name(reference)) {
         return Err(RefError::bad_url(format!(

@@ -92,7 +92,7 @@ impl Inputs {
         if let Some(done) = self.done.borrow().get(input) {
             return Ok(done.clone());
         }
-        let (path, mut found) = match self.from_store(input)? {
+        let (path, mut found) = match self.find_in_store(input)? {
             Some(path) => (path, self.with_known(input)),
             None => self.fetch_anew(input)?,
         };
@@ -135,7 +135,7 @@ impl Inputs {
     }
 
     /// The path of an input whose content is known, if the store has it.
-    fn from_store(&self, input: &Input) -> Result<Option<StorePath>> {
+    fn find_in_store(&self, input: &Input) -> Result<Option<StorePath>> {
         let Some(hash) = input.nar_hash()? else {
             return Ok(None);
         };

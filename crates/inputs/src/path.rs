@@ -1,10 +1,10 @@
 //! Directories.
 
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use xbuild_flake_ref::Input;
-use xbuild_store_model::{FileIngestionMethod, HashAlgo};
+use xbuild_store_model::{HashAlgo, Hasher, nar};
 
 use crate::error::{Error, Result};
 use crate::inputs::{Found, Inputs};
@@ -42,25 +42,25 @@ impl Inputs {
                 };
                 let exists = std::fs::symlink_metadata(&physical).map_err(|source| {
                     if source.kind() == std::io::ErrorKind::NotFound {
-                        Error::refused(format!("path '{}' does not exist", path.display()))
+                        // The doubled slash is stock Nix's.
+                        Error::refused(format!("path '/{}' does not exist", path.display()))
                     } else {
                         Error::io("read", path.clone())(source)
                     }
                 })?;
                 newest = exists.mtime();
-                let mut note = |entry: &Path, _| {
-                    let metadata = std::fs::symlink_metadata(entry)?;
+                // Read first, and written only if the store does not have it: that is the rule when a flake is used again.
+                let mut hasher = Hasher::new(HashAlgo::Sha256);
+                nar::write_path_filtered(&physical, &mut hasher, &mut |entry, _| {
+                    let metadata = std::fs::symlink_metadata(physical.join(entry))?;
                     newest = newest.max(metadata.mtime());
                     Ok(true)
-                };
-                self.store.add_path(
-                    "source",
-                    &physical,
-                    FileIngestionMethod::NixArchive,
-                    HashAlgo::Sha256,
-                    Some(&mut note),
-                    None,
-                )?
+                })
+                .map_err(|error| Error::refused(error.to_string()))?;
+                match self.valid("source", &hasher.finish())? {
+                    Some(store_path) => store_path,
+                    None => self.add_tree("source", &physical)?,
+                }
             }
         };
         if input.int("lastModified").is_none() {

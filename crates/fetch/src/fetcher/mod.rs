@@ -189,7 +189,7 @@ impl Fetcher {
     ) -> Result<Fetched, FetchError> {
         let request = Request::default();
         let answer = self.ask(url, &request, dest, expected, progress, cancel)?;
-        answer.fetched.ok_or_else(|| FetchError::Status {
+        answer.fetched.ok_or(FetchError::Status {
             url: answer.url,
             status: 304,
         })
