@@ -5,8 +5,11 @@
 
 mod building;
 mod concurrency;
+mod eval_jobs;
 mod evaluating;
+mod evaluation_errors;
 mod failures;
+mod interactive;
 mod machines;
 mod sandbox;
 mod storing;

@@ -55,9 +55,16 @@ pub(crate) enum Command {
     Instantiate(Instantiate),
     /// Evaluate an expression and print its value
     Eval(Eval),
+    /// Evaluate many attributes at once, and print a line of JSON for each derivation
+    EvalJobs(EvalJobs),
+    /// Evaluate interactively
+    Repl(Repl),
     /// Look at store derivations
     #[command(subcommand)]
     Derivation(Derivation),
+    /// Look at flakes, lock their inputs, check them
+    #[command(subcommand)]
+    Flake(Flake),
     /// Print the log of a build
     Log(Log),
     /// Look after the store
@@ -77,7 +84,7 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct Realise {
-    /// DIR#attr.path (from DIR/default.nix), a store path, or a .drv; with ^output,… for some outputs, ^* for all
+    /// FLAKE#attr.path, DIR#attr.path (from DIR/default.nix), a store path, or a .drv; with ^output,… for some outputs, ^* for all
     #[arg(value_name = "INSTALLABLE", required_unless_present = "source.file")]
     pub(crate) installables: Vec<String>,
     #[command(flatten)]
@@ -123,6 +130,9 @@ pub(crate) struct Source {
     /// The attribute to take from it; may be given several times
     #[arg(short = 'A', long = "attr", value_name = "ATTR", action = clap::ArgAction::Append)]
     pub(crate) attributes: Vec<String>,
+    /// Allow what pure evaluation of flakes forbids (`--no-pure-eval`)
+    #[arg(long)]
+    pub(crate) impure: bool,
     #[command(flatten)]
     pub(crate) inputs: Inputs,
 }
@@ -145,6 +155,113 @@ pub(crate) struct Inputs {
     /// Add PATH or NAME=PATH to the places where <…> is looked up
     #[arg(short = 'I', long = "include", value_name = "PATH", action = clap::ArgAction::Append)]
     pub(crate) include: Vec<String>,
+    #[command(flatten)]
+    pub(crate) lock: LockArgs,
+}
+
+/// How flakes are locked.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Options for flakes")]
+pub(crate) struct LockArgs {
+    /// Use the flake FLAKE in place of an input; implies --no-write-lock-file
+    #[arg(long, num_args = 2, value_names = ["INPUT", "FLAKE"], action = clap::ArgAction::Append)]
+    pub(crate) override_input: Vec<String>,
+    /// Lock an input anew
+    #[arg(long, value_name = "INPUT", action = clap::ArgAction::Append)]
+    pub(crate) update_input: Vec<String>,
+    /// Lock all inputs anew
+    #[arg(long)]
+    pub(crate) recreate_lock_file: bool,
+    /// Fail if the lock file would have to change
+    #[arg(long)]
+    pub(crate) no_update_lock_file: bool,
+    /// Do not write a changed lock file
+    #[arg(long)]
+    pub(crate) no_write_lock_file: bool,
+    /// Commit a changed lock file
+    #[arg(long)]
+    pub(crate) commit_lock_file: bool,
+    /// Read FILE in place of the flake's lock file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) reference_lock_file: Option<PathBuf>,
+    /// Write FILE in place of the flake's lock file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output_lock_file: Option<PathBuf>,
+    /// Ask no registry (`--no-use-registries`)
+    #[arg(long)]
+    pub(crate) no_registries: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Flake {
+    /// Print the outputs of a flake
+    Show {
+        /// The flake
+        #[arg(value_name = "FLAKE", default_value = ".")]
+        flake: String,
+        /// Print as JSON
+        #[arg(long)]
+        json: bool,
+        /// Also show legacyPackages
+        #[arg(long)]
+        legacy: bool,
+        /// Also show what is for other systems
+        #[arg(long)]
+        all_systems: bool,
+        /// Allow what pure evaluation forbids
+        #[arg(long)]
+        impure: bool,
+        #[command(flatten)]
+        lock: LockArgs,
+    },
+    /// Print what is known of a flake and of its inputs
+    #[command(alias = "info")]
+    Metadata {
+        /// The flake
+        #[arg(value_name = "FLAKE", default_value = ".")]
+        flake: String,
+        /// Print as JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        lock: LockArgs,
+    },
+    /// Lock the inputs that are not locked, and write the lock file
+    Lock {
+        /// The flake
+        #[arg(value_name = "FLAKE", default_value = ".")]
+        flake: String,
+        #[command(flatten)]
+        lock: LockArgs,
+    },
+    /// Lock inputs anew, all if none is named, and write the lock file
+    Update {
+        /// Inputs, such as `nixpkgs` or `tools/nixpkgs`
+        #[arg(value_name = "INPUT")]
+        inputs: Vec<String>,
+        /// The flake
+        #[arg(long, value_name = "FLAKE", default_value = ".")]
+        flake: String,
+        #[command(flatten)]
+        lock: LockArgs,
+    },
+    /// Check that the outputs of a flake are what their names promise, and build its checks
+    Check {
+        /// The flake
+        #[arg(value_name = "FLAKE", default_value = ".")]
+        flake: String,
+        /// Build nothing
+        #[arg(long)]
+        no_build: bool,
+        /// Also check what is for other systems
+        #[arg(long)]
+        all_systems: bool,
+        /// Allow what pure evaluation forbids
+        #[arg(long)]
+        impure: bool,
+        #[command(flatten)]
+        lock: LockArgs,
+    },
 }
 
 /// The form in which a value is printed.
@@ -263,6 +380,71 @@ pub(crate) struct Eval {
     /// With --json: one line
     #[arg(long)]
     pub(crate) no_pretty: bool,
+    #[command(flatten)]
+    pub(crate) mode: Mode,
+    #[command(flatten)]
+    pub(crate) inputs: Inputs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EvalJobs {
+    /// FILE, a directory with a default.nix, or with `#` an installable (DIR#ATTR)
+    #[arg(value_name = "FILE", required_unless_present = "expr")]
+    pub(crate) what: Option<String>,
+    /// An expression instead of a file
+    #[arg(
+        short = 'E',
+        long,
+        value_name = "E",
+        allow_hyphen_values = true,
+        conflicts_with = "what"
+    )]
+    pub(crate) expr: Option<String>,
+    /// The attribute whose attributes are evaluated; the default is all of it
+    #[arg(short = 'A', long = "attr", value_name = "ATTR")]
+    pub(crate) attribute: Option<String>,
+    /// How many processes evaluate; the default is as many as processors
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) workers: Option<u16>,
+    /// The memory of a process, in MiB, after which it is replaced by a fresh one
+    #[arg(long, value_name = "MIB", default_value_t = 4096, value_parser = clap::value_parser!(u64).range(16..))]
+    pub(crate) max_memory_size: u64,
+    /// Look into every set, not only into those with recurseForDerivations = true
+    #[arg(long)]
+    pub(crate) force_recurse: bool,
+    /// Tell the attribute meta
+    #[arg(long)]
+    pub(crate) meta: bool,
+    /// Tell whether the outputs are in the store
+    #[arg(long)]
+    pub(crate) check_cache_status: bool,
+    /// Do not write the derivations into the store
+    #[arg(long)]
+    pub(crate) no_instantiate: bool,
+    /// Call the function F with each derivation, and tell the result as extraValue
+    #[arg(long, value_name = "F", allow_hyphen_values = true)]
+    pub(crate) apply: Option<String>,
+    /// Allow what pure evaluation forbids (`--no-pure-eval`)
+    #[arg(long)]
+    pub(crate) impure: bool,
+    /// This process evaluates for another one
+    #[arg(long, hide = true)]
+    pub(crate) worker: bool,
+    #[command(flatten)]
+    pub(crate) inputs: Inputs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Repl {
+    /// Files whose attributes are bound at the start; with `#` an installable (DIR#ATTR)
+    #[arg(value_name = "FILE")]
+    pub(crate) what: Vec<String>,
+    /// A file whose attributes are bound at the start
+    #[arg(short = 'f', long = "file", value_name = "FILE", id = "repl.file", action = clap::ArgAction::Append)]
+    pub(crate) file: Vec<String>,
+    /// An expression whose attributes are bound at the start
+    #[arg(short = 'E', long, value_name = "E", allow_hyphen_values = true, action = clap::ArgAction::Append)]
+    pub(crate) expr: Vec<String>,
     #[command(flatten)]
     pub(crate) mode: Mode,
     #[command(flatten)]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use xbuild_eval::Pos;
+use xbuild_flake_ref::FlakeRef;
 use xbuild_realise::Wanted;
 use xbuild_realise::plan::{output_paths, read_derivation};
 use xbuild_store_model::StorePath;
@@ -13,6 +14,7 @@ use xbuild_store_model::StorePath;
 use crate::args::{Inputs, Source};
 use crate::commands::eval::{arguments, evaluate, with_evaluator};
 use crate::failure::Failure;
+use crate::flake_installable::{self, Output};
 use crate::session::Session;
 
 /// Where an expression is.
@@ -22,6 +24,8 @@ pub(crate) enum Expression {
     File(PathBuf),
     /// A text, given on the command line.
     Text(String),
+    /// A flake.
+    Flake(Box<FlakeRef>),
 }
 
 /// An argument, understood.
@@ -108,9 +112,35 @@ pub(crate) fn derivations(
     inputs: &Inputs,
     write: bool,
 ) -> Result<Vec<Vec<Wanted>>, Failure> {
-    with_evaluator(session, inputs, |evaluator| {
+    let mut outputs = Vec::new();
+    let mut others = Vec::new();
+    for (index, (expression, attribute)) in attributes.iter().enumerate() {
+        match expression {
+            Expression::Flake(reference) => outputs.push((
+                index,
+                Output {
+                    reference: (**reference).clone(),
+                    name: attribute.clone(),
+                },
+            )),
+            _ => others.push((index, expression, attribute)),
+        }
+    }
+    // Flakes are evaluated under other rules.
+    let mut found: Vec<Vec<Wanted>> = vec![Vec::new(); attributes.len()];
+    if !outputs.is_empty() {
+        let (places, outputs): (Vec<_>, Vec<_>) = outputs.into_iter().unzip();
+        let wanted = flake_installable::wanted(session, inputs, &outputs, write)?;
+        for (index, wanted) in places.into_iter().zip(wanted) {
+            found[index] = vec![wanted];
+        }
+        if others.is_empty() {
+            return Ok(found);
+        }
+    }
+    let wanted = with_evaluator(session, inputs, |evaluator| {
         let mut wanted = Vec::new();
-        for (expression, attribute) in attributes {
+        for (_, expression, attribute) in &others {
             let value = evaluate(evaluator, expression, attribute, inputs)?;
             let arguments = arguments(evaluator, inputs)?;
             let found =
@@ -132,7 +162,11 @@ pub(crate) fn derivations(
             evaluator.flush()?;
         }
         Ok(wanted)
-    })
+    })?;
+    for ((index, _, _), wanted) in others.into_iter().zip(wanted) {
+        found[index] = wanted;
+    }
+    Ok(found)
 }
 
 /// The expression and the attribute that an installable names, for a command that wants its value.
@@ -140,6 +174,7 @@ pub(crate) fn expression(session: &Session, name: &str) -> Result<(Expression, S
     let source = Source {
         file: None,
         attributes: Vec::new(),
+        impure: false,
         inputs: Inputs::default(),
     };
     match parse(session, name, &source)? {
@@ -196,6 +231,10 @@ fn parse(session: &Session, name: &str, source: &Source) -> Result<Installable, 
             "an installable is empty; the expression in this directory is written `.`",
         ));
     }
+    if let Some((reference, attribute)) = flake_installable::named(session, place)? {
+        let expression = Expression::Flake(Box::new(reference));
+        return Ok(Installable::Attribute(expression, attribute, outputs));
+    }
     let (directory, attribute) = place.split_once('#').unwrap_or((place, ""));
     let directory = if directory.is_empty() { "." } else { directory };
     let path = PathBuf::from(directory);
@@ -212,7 +251,7 @@ fn parse(session: &Session, name: &str, source: &Source) -> Result<Installable, 
     }
     if path.is_dir() && !path.join("default.nix").is_file() {
         return Err(Failure::text(format!(
-            "`{name}`: {directory} has no default.nix"
+            "`{name}`: {directory} has neither a default.nix nor a flake.nix"
         )));
     }
     Ok(Installable::Attribute(
@@ -299,6 +338,7 @@ fn named_paths(session: &Arc<Session>, names: &[String]) -> Result<Vec<StorePath
     let source = Source {
         file: None,
         attributes: Vec::new(),
+        impure: false,
         inputs: Inputs::default(),
     };
     let mut paths = Vec::new();

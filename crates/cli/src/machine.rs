@@ -26,6 +26,7 @@ pub(crate) fn prepare(session: &Arc<Session>, guest: &Guest) -> Result<Machine, 
     let source = Source {
         file: None,
         attributes: Vec::new(),
+        impure: false,
         inputs: Inputs::default(),
     };
     let wanted = installable::resolve(session, &[described(session, name)?], &source)?;

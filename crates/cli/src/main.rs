@@ -5,6 +5,7 @@
 mod args;
 mod commands;
 mod failure;
+mod flake_installable;
 mod installable;
 mod machine;
 mod output;
@@ -18,8 +19,15 @@ mod value_output;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use mimalloc::MiMalloc;
+use xbuild_eval::allocator::EndingAllocator;
 
 use crate::args::{Cli, Command};
+
+/// An evaluation can need more memory than there is, and that is an error like others. Parsing and instantiating make and drop
+/// many small objects on a thread that is not the first, where the C library's allocator is slow.
+#[global_allocator]
+static ALLOCATOR: EndingAllocator<MiMalloc> = EndingAllocator(MiMalloc);
 
 fn main() -> ExitCode {
     let Cli { common, command } = Cli::parse_from(setting_flags::expand(std::env::args_os()));
@@ -27,7 +35,10 @@ fn main() -> ExitCode {
         Command::Realise(args) => commands::realise::run(&common, args),
         Command::Instantiate(args) => commands::instantiate::run(&common, args),
         Command::Eval(args) => commands::eval::run(&common, args),
+        Command::EvalJobs(args) => commands::eval_jobs::run(&common, args),
+        Command::Repl(args) => commands::repl::run(&common, args),
         Command::Derivation(args) => commands::derivation::run(&common, args),
+        Command::Flake(args) => commands::flake::run(&common, args),
         Command::Log(args) => commands::log::run(&common, args),
         Command::Store(args) => commands::store::run(&common, args),
         Command::PathInfo(args) => commands::path_info::run(&common, args),

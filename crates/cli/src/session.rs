@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use xbuild_fetch::{FetchOptions, Fetcher, Mirrors};
+use xbuild_inputs::{InputOptions, RegistryFiles};
+use xbuild_realise::eval_host::Build;
 use xbuild_realise::{Error, Mode, Observer, Realiser, Settings, StoreHost, Wanted};
 use xbuild_sandbox::{CancelToken, Sandbox};
 use xbuild_store::{Cancelled, Notify, Store, StoreOptions};
@@ -14,7 +16,7 @@ use crate::failure::Failure;
 use crate::output;
 use crate::progress::Printer;
 use crate::search_path;
-use crate::signals;
+use crate::signals::{self, Interrupts};
 
 /// The state of one run of the program.
 pub(crate) struct Session {
@@ -37,12 +39,20 @@ impl Session {
         overrides: &[(&str, String)],
         builds: bool,
     ) -> Result<Self, Failure> {
-        Self::open_with(common, overrides, builds, false)
+        Self::open_with(common, overrides, builds, false, None)
+    }
+
+    /// For a conversation, which Ctrl-C does not end.
+    pub(crate) fn open_interactive(
+        common: &Common,
+        interrupts: &Arc<Interrupts>,
+    ) -> Result<Self, Failure> {
+        Self::open_with(common, &[], false, false, Some(interrupts))
     }
 
     /// For a command that deletes from the store, which must work on a full disk as well.
     pub(crate) fn open_to_delete(common: &Common) -> Result<Self, Failure> {
-        Self::open_with(common, &[], false, true)
+        Self::open_with(common, &[], false, true, None)
     }
 
     fn open_with(
@@ -50,6 +60,7 @@ impl Session {
         overrides: &[(&str, String)],
         builds: bool,
         use_reserve: bool,
+        interrupts: Option<&Arc<Interrupts>>,
     ) -> Result<Self, Failure> {
         let settings = Self::settings(common, overrides)?;
         let sandbox = OnceLock::new();
@@ -59,8 +70,11 @@ impl Session {
         let cancel = CancelToken::new()
             .map_err(|error| Failure::text(format!("cannot make an event descriptor: {error}")))?;
         let runs = Arc::new(AtomicUsize::new(0));
-        signals::watch(&cancel, &runs)
-            .map_err(|error| Failure::text(format!("cannot watch for signals: {error}")))?;
+        match interrupts {
+            Some(interrupts) => signals::watch_interactive(interrupts),
+            None => signals::watch(&cancel, &runs),
+        }
+        .map_err(|error| Failure::text(format!("cannot watch for signals: {error}")))?;
         let options = |read_only| {
             let asked = cancel.clone();
             StoreOptions {
@@ -173,13 +187,58 @@ impl Session {
     /// The evaluator's view of the world.
     pub(crate) fn host(self: &Arc<Self>) -> StoreHost {
         let session = Arc::clone(self);
-        let build = Box::new(move |wanted: &[Wanted]| session.realise_for_evaluation(wanted));
+        self.host_that_builds(Box::new(move |wanted: &[Wanted]| {
+            session.realise_for_evaluation(wanted)
+        }))
+    }
+
+    /// The same, with another way to build what an evaluation needs.
+    pub(crate) fn host_that_builds(&self, build: Box<Build>) -> StoreHost {
         StoreHost::new(
             Arc::clone(&self.store),
             Arc::clone(&self.fetcher),
             self.cancel.clone(),
             build,
+            self.input_options(),
         )
+    }
+
+    /// How inputs of flakes, and trees, are fetched.
+    pub(crate) fn input_options(&self) -> InputOptions {
+        let env = |name: &str| {
+            std::env::var_os(name)
+                .map(PathBuf::from)
+                .filter(|path| path.is_absolute())
+        };
+        let home = env("HOME");
+        let below = |variable: &str, default: &str| {
+            env(variable).or_else(|| home.as_ref().map(|home| home.join(default)))
+        };
+        let settings = &self.settings.inputs;
+        InputOptions {
+            cache_dir: below("XDG_CACHE_HOME", ".cache")
+                .unwrap_or_else(std::env::temp_dir)
+                .join("xbuild"),
+            tarball_ttl: settings.tarball_ttl,
+            allow_dirty: settings.allow_dirty,
+            warn_dirty: settings.warn_dirty,
+            access_tokens: settings
+                .access_tokens
+                .iter()
+                .filter_map(|token| token.split_once('='))
+                .map(|(host, token)| (host.to_owned(), token.to_owned()))
+                .collect(),
+            registries: RegistryFiles {
+                user: below("XDG_CONFIG_HOME", ".config").map(|dir| dir.join("nix/registry.json")),
+                system: Some(
+                    env("NIX_CONF_DIR")
+                        .unwrap_or_else(|| PathBuf::from("/etc/nix"))
+                        .join("registry.json"),
+                ),
+                global: Some(PathBuf::from(&settings.flake_registry))
+                    .filter(|file| file.is_absolute()),
+            },
+        }
     }
 
     /// The settings of an evaluation.

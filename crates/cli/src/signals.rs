@@ -2,12 +2,13 @@
 //! every build, whose life is tied to this process). Where nothing is being built, the first one does: whatever a store is in the
 //! middle of, it bears being ended (see `xbuild-store`).
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use xbuild_eval::stack::Limit;
 use xbuild_sandbox::CancelToken;
 
 use crate::output;
@@ -27,6 +28,33 @@ pub(crate) fn watch(cancel: &CancelToken, runs: &Arc<AtomicUsize>) -> std::io::R
                     std::process::exit(128 + signal);
                 }
                 output::note("xbuild: stopping; once more to leave at once");
+            }
+        })?;
+    Ok(())
+}
+
+/// What Ctrl-C means to a conversation: it stops the evaluation that goes on, and the conversation goes on.
+#[derive(Debug, Default)]
+pub(crate) struct Interrupts {
+    /// Where the evaluation sees it.
+    pub(crate) limit: OnceLock<&'static Limit>,
+    /// Whether there is an evaluation to be stopped.
+    pub(crate) busy: AtomicBool,
+}
+
+/// As [`watch`], for a conversation.
+pub(crate) fn watch_interactive(interrupts: &Arc<Interrupts>) -> std::io::Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+    let interrupts = Arc::clone(interrupts);
+    thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || {
+            for signal in signals.forever() {
+                let busy = interrupts.busy.load(Ordering::SeqCst);
+                match interrupts.limit.get() {
+                    Some(limit) if signal == SIGINT && busy => limit.interrupt(),
+                    _ => std::process::exit(128 + signal),
+                }
             }
         })?;
     Ok(())

@@ -39,24 +39,7 @@ pub fn hash_modulo<E: From<Error>>(
     resolver: &mut dyn FnMut(&StorePath) -> Result<DrvHash, E>,
 ) -> Result<DrvHash, E> {
     match Kind::of(drv)? {
-        Kind::Fixed => {
-            let hashes = drv
-                .outputs
-                .iter()
-                .filter_map(|(name, output)| match output {
-                    Output::Fixed { path, method, hash } => {
-                        let text = format!(
-                            "fixed:out:{}{}:{}:{path}",
-                            method.prefix(),
-                            hash.algo(),
-                            hash.to_base16()
-                        );
-                        Some((name.clone(), Hash::of(HashAlgo::Sha256, text.as_bytes())))
-                    }
-                    _ => None,
-                });
-            Ok(DrvHash::Fixed(hashes.collect()))
-        }
+        Kind::Fixed => Ok(fixed_hashes(drv)),
         Kind::Deferred | Kind::Floating => Ok(DrvHash::Deferred),
         Kind::InputAddressed => Ok(match input_hashes(drv, resolver)? {
             Some(inputs) => DrvHash::Regular(Hash::of(
@@ -68,11 +51,31 @@ pub fn hash_modulo<E: From<Error>>(
     }
 }
 
+fn fixed_hashes(drv: &Derivation) -> DrvHash {
+    let hashes = drv
+        .outputs
+        .iter()
+        .filter_map(|(name, output)| match output {
+            Output::Fixed { path, method, hash } => {
+                let text = format!(
+                    "fixed:out:{}{}:{}:{path}",
+                    method.prefix(),
+                    hash.algo(),
+                    hash.to_base16()
+                );
+                Some((name.clone(), Hash::of(HashAlgo::Sha256, text.as_bytes())))
+            }
+            _ => None,
+        });
+    DrvHash::Fixed(hashes.collect())
+}
+
 /// Computes the paths of the outputs and puts them into `outputs` and into
 /// the environment variables named after the outputs, as `derivationStrict`
 /// does. Outputs to be computed are [`Output::Deferred`]; they stay so, with
 /// an empty variable, if an input's path is not known before its build. The
-/// variables of floating outputs get Nix's placeholder.
+/// variables of floating outputs get Nix's placeholder. Returns what
+/// [`hash_modulo`] is of the derivation then.
 ///
 /// # Errors
 /// Those of `resolver`; and when a path that is already there is wrong, the
@@ -80,14 +83,18 @@ pub fn hash_modulo<E: From<Error>>(
 pub fn fill_outputs<E: From<Error>>(
     drv: &mut Derivation,
     resolver: &mut dyn FnMut(&StorePath) -> Result<DrvHash, E>,
-) -> Result<(), E> {
+) -> Result<DrvHash, E> {
     match Kind::of(drv)? {
-        Kind::Fixed => fill_fixed(drv)?,
+        Kind::Fixed => {
+            fill_fixed(drv)?;
+            Ok(fixed_hashes(drv))
+        }
         Kind::Floating => {
             for name in drv.outputs.keys() {
                 drv.env
                     .insert(name.clone().into(), hash_placeholder(name).into());
             }
+            Ok(DrvHash::Deferred)
         }
         Kind::InputAddressed | Kind::Deferred => {
             let inputs = input_hashes(drv, resolver)?;
@@ -99,13 +106,17 @@ pub fn fill_outputs<E: From<Error>>(
             for name in drv.outputs.keys() {
                 drv.env.insert(name.clone().into(), Vec::new());
             }
-            if let Some(inputs) = inputs {
-                let masked = aterm::write_modulo(drv, &inputs, true);
-                fill_input_addressed(drv, &Hash::of(HashAlgo::Sha256, &masked))?;
-            }
+            let Some(inputs) = inputs else {
+                return Ok(DrvHash::Deferred);
+            };
+            let masked = aterm::write_modulo(drv, &inputs, true);
+            fill_input_addressed(drv, &Hash::of(HashAlgo::Sha256, &masked))?;
+            Ok(DrvHash::Regular(Hash::of(
+                HashAlgo::Sha256,
+                &aterm::write_modulo(drv, &inputs, false),
+            )))
         }
     }
-    Ok(())
 }
 
 fn fill_fixed(drv: &mut Derivation) -> Result<()> {

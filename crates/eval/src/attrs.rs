@@ -1,13 +1,17 @@
-//! Attribute sets: arrays sorted by interned symbol.
+//! Attribute sets: lookup, `//`, and making them.
+
+use std::cell::Cell;
 
 use xbuild_syntax::symbol::Symbol;
 
-use crate::heap::{Array, Heap};
+use crate::heap::Heap;
 use crate::position::Pos;
 use crate::value::{Attr, Value};
 
-/// An attribute set in the heap. The elements are sorted by symbol (not by name), each name once.
-pub type Attrs = Array<(), Attr>;
+pub use crate::heap::Attrs;
+
+/// A set of at least this many attributes is not copied by `//` for the sake of a few others.
+const LARGE: usize = 32;
 
 impl Attrs {
     /// The attributes, in the order of their symbols.
@@ -20,14 +24,30 @@ impl Attrs {
     #[inline]
     #[must_use]
     pub fn get(self, name: Symbol) -> Option<Attr> {
-        let attrs = self.as_slice();
-        if attrs.len() <= 8 {
-            return attrs.iter().find(|attr| attr.name == name).copied();
+        if let Some(layers) = self.layers() {
+            let below = || find(layers.base.as_slice(), name);
+            return find(layers.top.as_slice(), name).or_else(below);
         }
-        attrs
-            .binary_search_by_key(&name, |attr| attr.name)
-            .ok()
-            .map(|index| attrs[index])
+        find(self.as_slice(), name)
+    }
+
+    /// The attribute of a name. `hint` is of the place in the program that asks: the index where it found the name last
+    /// time, which is right for the same set and for sets made at the same place.
+    #[inline]
+    #[must_use]
+    pub fn get_hinted(self, name: Symbol, hint: &Cell<u32>) -> Option<Attr> {
+        if self.layers().is_some() {
+            return self.get(name);
+        }
+        let attrs = self.as_slice();
+        if let Some(attr) = attrs.get(hint.get() as usize)
+            && attr.name == name
+        {
+            return Some(*attr);
+        }
+        let index = position(attrs, name)?;
+        hint.set(index as u32);
+        Some(attrs[index])
     }
 
     /// The value of a name.
@@ -46,31 +66,50 @@ impl Attrs {
         if self.is_empty() {
             return other;
         }
-        let left = self.as_slice();
-        let right = other.as_slice();
-        let common = count_common(left, right);
-        heap.array_from_iter((), left.len() + right.len() - common, Merge { left, right })
+        if self.len() >= LARGE && other.len() <= self.len() / 4 {
+            let new = other.iter().filter(|attr| self.get(attr.name).is_none());
+            let len = self.len() + new.count();
+            let Some(layers) = self.layers() else {
+                return heap.layered_attrs(self.flat(), other.flat(), len);
+            };
+            // The top may grow to about the square root of the base: then neither the copies of the top nor those of
+            // the base are more than some √n attributes for each that is added.
+            let size = layers.top.len() + other.len();
+            if size.saturating_mul(size) <= 4 * layers.base.len() {
+                let top = merge(heap, layers.top.as_slice(), other.as_slice());
+                return heap.layered_attrs(layers.base, top, len);
+            }
+        } else if other.len() >= LARGE && self.len() <= other.len() / 4 && other.layers().is_none()
+        {
+            let missing = self.iter().filter(|attr| other.get(attr.name).is_none());
+            let top = heap.attrs_from_iter(self.len(), missing);
+            return heap.layered_attrs(other.flat(), top, other.len() + top.len());
+        }
+        merge(heap, self.as_slice(), other.as_slice())
     }
+}
+
+#[inline]
+fn position(attrs: &[Attr], name: Symbol) -> Option<usize> {
+    if attrs.len() <= 8 {
+        return attrs.iter().position(|attr| attr.name == name);
+    }
+    attrs.binary_search_by_key(&name, |attr| attr.name).ok()
+}
+
+#[inline]
+fn find(attrs: &[Attr], name: Symbol) -> Option<Attr> {
+    position(attrs, name).map(|index| attrs[index])
+}
+
+/// The set of the attributes of both; where both have a name, the right one counts.
+pub(crate) fn merge(heap: Heap, left: &[Attr], right: &[Attr]) -> Attrs {
+    let common = count_common(left, right);
+    heap.attrs_from_iter(left.len() + right.len() - common, Merge { left, right })
 }
 
 /// How many names both have.
 fn count_common(left: &[Attr], right: &[Attr]) -> usize {
-    // Where one is much smaller, looking each of its names up is cheaper than a pass over both.
-    let (small, large) = if left.len() < right.len() {
-        (left, right)
-    } else {
-        (right, left)
-    };
-    if small.len() * 16 < large.len() {
-        return small
-            .iter()
-            .filter(|attr| {
-                large
-                    .binary_search_by_key(&attr.name, |other| other.name)
-                    .is_ok()
-            })
-            .count();
-    }
     let (mut i, mut j, mut common) = (0, 0, 0);
     while i < left.len() && j < right.len() {
         let (a, b) = (left[i].name, right[j].name);
@@ -155,7 +194,7 @@ impl AttrsBuilder {
             self.attrs.sort_by_key(|attr| attr.name);
             self.attrs.dedup_by_key(|attr| attr.name);
         }
-        heap.array((), &self.attrs)
+        heap.attrs(&self.attrs)
     }
 
     /// The set as a value.

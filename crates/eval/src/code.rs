@@ -39,8 +39,8 @@ pub enum Code {
     With {
         /// The name.
         name: Symbol,
-        /// Where the sets are: frames out, slot.
-        scopes: &'static [(u32, u32)],
+        /// The sets.
+        scopes: &'static [WithScope],
         /// Where the variable is used.
         pos: Pos,
     },
@@ -66,6 +66,8 @@ pub enum Code {
         name: Symbol,
         /// Where the name is.
         pos: Pos,
+        /// Where it was found last, for [`crate::attrs::Attrs::get_hinted`].
+        hint: Cell<u32>,
     },
     /// `subject.path` with several or computed names, or with a default.
     SelectPath(&'static SelectCode),
@@ -129,6 +131,18 @@ pub enum Code {
     CurPos(Pos),
 }
 
+/// The set of a `with`, as one use of a name sees it.
+pub struct WithScope {
+    /// Frames out.
+    pub depth: u32,
+    /// The slot.
+    pub slot: u32,
+    /// Where the name was found last, for [`crate::attrs::Attrs::get_hinted`].
+    pub hint: Cell<u32>,
+    /// The address of the set in which the name was missing last.
+    pub missing_in: Cell<usize>,
+}
+
 /// `subject.path or default`
 pub struct SelectCode {
     /// The set.
@@ -188,17 +202,30 @@ pub struct DynamicAttrCode {
 /// A function.
 pub struct LambdaCode {
     /// The name of the attribute or variable it was bound to, for messages.
-    pub name: Cell<Option<Symbol>>,
+    pub name: Option<Symbol>,
     /// Where it is.
     pub pos: Pos,
-    /// How many slots a call needs.
+    /// How many slots a call needs; of a function whose body is a function, how many the frame of that has.
     pub frame_size: u32,
-    /// The parameter. A simple one is in slot 0, as is the `args` of `{ … } @ args`.
+    /// How many functions of one parameter are directly around this one (in `a: b: c: …` it is 2 for the last). They share
+    /// a frame: their parameters are in the slots before that of this one, and the environment of the closure is a
+    /// frame of just those.
+    pub outer_params: u32,
+    /// The parameter. It is in slot `outer_params`, as is the `args` of `{ … } @ args`.
     pub arg: Option<Symbol>,
     /// The formals.
     pub formals: Option<FormalsCode>,
     /// The body.
-    pub body: CodeRef,
+    pub body: Body,
+}
+
+/// What a function does with its argument.
+#[derive(Clone, Copy)]
+pub enum Body {
+    /// Evaluates an expression.
+    Code(CodeRef),
+    /// Becomes another function, which shares the frame.
+    Lambda(&'static LambdaCode),
 }
 
 /// The formals of a function.

@@ -211,24 +211,19 @@ impl Evaluator {
                 }
                 Ok(())
             }
-            _ => {
-                let which = if path.is_empty() {
-                    String::new()
-                } else {
-                    format!(" at '{path}'")
-                };
-                Err(EvalError::new(
-                    Pos::NONE,
-                    format!(
-                        "expression{which} does not evaluate to a derivation (or a set or list of those)"
-                    ),
-                ))
-            }
+            _ => Err(EvalError::new(
+                Pos::NONE,
+                "expression does not evaluate to a derivation (or a set or list of those)",
+            )),
         }
     }
 
-    /// `recurseForDerivations = true`
-    fn wants_recursion(&mut self, attrs: Attrs) -> Result<bool> {
+    /// Whether a set asks to be looked into: `recurseForDerivations = true`.
+    ///
+    /// # Errors
+    ///
+    /// If the evaluation of that fails, or it is no Boolean.
+    pub fn wants_recursion(&mut self, attrs: Attrs) -> Result<bool> {
         match attrs.get(self.known.recurse_for_derivations) {
             Some(attr) => self.force_bool(
                 attr.value,
@@ -331,7 +326,11 @@ impl Evaluator {
 }
 
 /// Splits `a."b.c".d` into its names.
-fn parse_attr_path(path: &str) -> Result<Vec<String>> {
+///
+/// # Errors
+///
+/// If a quote is not closed, or a name is empty.
+pub fn parse_attr_path(path: &str) -> Result<Vec<String>> {
     let mut names = Vec::new();
     let mut name = String::new();
     let mut chars = path.chars();

@@ -79,6 +79,9 @@ pub(crate) fn define(
         .copied()
         .chain([import::TABLE, derivation::TABLE]);
     for builtin in tables.flatten() {
+        if builtin.name == "fetchTree" && !settings.has_fetch_tree() {
+            continue;
+        }
         add(builtin.name, Value::from(builtin));
     }
     for (feature, table) in builtins::EXPERIMENTAL {
@@ -92,11 +95,11 @@ pub(crate) fn define(
         if settings.pure && constant.name == "__currentTime" {
             continue;
         }
-        let thunk = heap.thunk_apply(heap.array(Value::from(constant), &[]));
+        let thunk = heap.thunk_apply(Value::from(constant), &[]);
         add(constant.name, Value::from(thunk));
     }
     // The set contains itself; the thunk becomes the set once that exists.
-    let itself = heap.thunk_apply(heap.array(Value::NULL, &[]));
+    let itself = heap.thunk_apply(Value::NULL, &[]);
     set.insert(known.builtins, Value::from(itself), Pos::NONE);
     let set = set.finish_value(heap);
     itself.finish(set);

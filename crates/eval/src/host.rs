@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use xbuild_derivation::Derivation;
+use xbuild_flake_ref::Input;
 pub use xbuild_store_model::nar::FileType;
 use xbuild_store_model::{FileIngestionMethod, Hash, HashAlgo, StorePath};
 
@@ -56,6 +57,26 @@ pub struct FetchUrl {
     pub unpack: bool,
     /// Whether the file is to be executable.
     pub executable: bool,
+}
+
+/// A tree (or file) that was fetched.
+#[derive(Debug, Clone)]
+pub struct FetchedTree {
+    /// Where it is.
+    pub path: StorePath,
+    /// What was fetched, with everything that is known of it: `narHash`, `rev`, `lastModified` …
+    pub input: Input,
+}
+
+/// Which registries may say what an indirect input stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Registries {
+    /// None.
+    No,
+    /// The global one and what the command line says: what does not depend on the user.
+    Limited,
+    /// All.
+    All,
 }
 
 /// A predicate on files that are being copied: the path and its type.
@@ -118,6 +139,27 @@ pub trait Host {
     fn physical(&self, path: &StorePath) -> PathBuf;
     /// Downloads a file into the store.
     fn fetch_url(&self, fetch: &FetchUrl) -> HostResult<StorePath>;
+    /// Fetches an input (`builtins.fetchTree`) into the store.
+    fn fetch_tree(&self, input: &Input) -> HostResult<FetchedTree> {
+        Err(HostError::new(format!(
+            "cannot fetch '{}': there is no store to fetch into",
+            input.show()
+        )))
+    }
+    /// What an input stands for by the registries, and the directory there, if a registry names one.
+    fn resolve_input(
+        &self,
+        input: &Input,
+        registries: Registries,
+    ) -> HostResult<(Input, Option<String>)> {
+        if input.is_direct() || registries == Registries::No {
+            return Ok((input.clone(), None));
+        }
+        Err(HostError::new(format!(
+            "cannot find flake '{}' in the flake registries",
+            input.show()
+        )))
+    }
     /// Writes everything that was delayed.
     fn flush(&self) -> HostResult<()>;
 }

@@ -59,15 +59,14 @@ impl Evaluator {
         self.run_program(program, &[])
     }
 
-    /// Evaluates a text of the evaluator itself.
-    pub(crate) fn eval_named_text(
-        &mut self,
-        name: &str,
-        text: &str,
-        base_dir: &Path,
-    ) -> Result<Value> {
+    /// Evaluates a text that is part of the program; `name` is its name in traces.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be evaluated.
+    pub fn eval_internal(&mut self, name: &str, text: &str) -> Result<Value> {
         let program =
-            self.parse_and_compile(text.as_bytes().into(), name.to_owned(), base_dir, &[])?;
+            self.parse_and_compile(text.as_bytes().into(), name.to_owned(), Path::new("/"), &[])?;
         self.run_program(program, &[])
     }
 
@@ -168,7 +167,7 @@ impl Evaluator {
         })
     }
 
-    fn load(&mut self, file: &Path, names: &[Symbol], pos: Pos) -> Result<Program> {
+    pub(crate) fn load(&mut self, file: &Path, names: &[Symbol], pos: Pos) -> Result<Program> {
         if file == Path::new(FETCHURL_PATH) {
             let text = FETCHURL_TEXT.as_bytes();
             return self.parse_and_compile(
@@ -272,10 +271,9 @@ impl Evaluator {
         }
         attrs.insert(self.known.outputs, self.list(&outputs), Pos::NONE);
         let attrs = self.attrs(attrs);
-        let wrapper = self.eval_named_text(
+        let wrapper = self.eval_internal(
             "«nix-internal»/imported-drv-to-derivation.nix",
             IMPORTED_DERIVATION,
-            Path::new("/"),
         )?;
         self.call(wrapper, &[attrs], pos).map(Some)
     }

@@ -15,8 +15,9 @@
 //! - A thunk is evaluated once; if that fails it is as before, and fails again in the same way.
 //! - Recursion is bounded by `max-call-depth` and by a check of the remaining stack: run evaluations within
 //!   [`stack::with_big_stack`].
-//! - `unsafe` is in [`heap`] alone.
+//! - `unsafe` is in [`heap`], and in [`allocator`], alone.
 
+pub mod allocator;
 pub mod attrs;
 pub mod builtins;
 pub mod code;
@@ -25,12 +26,14 @@ pub mod derivation;
 pub mod entry;
 pub mod error;
 pub mod eval;
+pub mod flakes;
 pub mod globals;
 pub mod heap;
 pub mod host;
 pub mod import;
 pub mod json;
 pub mod known;
+mod literal;
 pub mod local_host;
 pub mod position;
 pub mod print;

@@ -156,7 +156,6 @@ impl Evaluator {
                 let name = closure
                     .code
                     .name
-                    .get()
                     .map_or_else(String::new, |name| format!(" {}", self.name(name)));
                 let text = format!("«lambda{name} @ {}»", self.show_position(closure.code.pos));
                 out.extend_from_slice(text.as_bytes());

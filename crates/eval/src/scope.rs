@@ -180,6 +180,18 @@ impl Evaluator {
         }
     }
 
+    /// What a function of the language was bound to first.
+    #[must_use]
+    pub fn function_name(&self, value: Value) -> Option<String> {
+        match value.kind() {
+            ValueKind::Lambda(closure) => {
+                let name = closure.code.name?;
+                Some(self.name(name).into_owned())
+            }
+            _ => None,
+        }
+    }
+
     /// Documentation of a builtin function.
     #[must_use]
     pub fn builtin_documentation(

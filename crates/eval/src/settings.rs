@@ -88,4 +88,10 @@ impl Settings {
     pub fn has_feature(&self, name: &str) -> bool {
         self.features.iter().any(|feature| feature == name)
     }
+
+    /// Whether `builtins.fetchTree` is there; flakes imply it.
+    #[must_use]
+    pub fn has_fetch_tree(&self) -> bool {
+        self.has_feature("fetch-tree") || self.has_feature("flakes")
+    }
 }

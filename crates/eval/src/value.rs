@@ -19,8 +19,7 @@ use crate::string::Str;
 #[repr(transparent)]
 pub struct Value(Word, std::marker::PhantomData<*const ()>);
 
-/// A list: its elements may be thunks.
-pub type List = Array<(), Value>;
+pub use crate::heap::List;
 
 /// The bytes of a path value: absolute and canonical.
 pub type PathBytes = Array<(), u8>;
@@ -136,12 +135,18 @@ impl Value {
     #[inline]
     #[must_use]
     pub fn int(heap: Heap, value: i64) -> Self {
-        let word = Word::immediate(Self::INT, value as u64);
-        if word.signed() == value {
-            Self::wrap(word)
-        } else {
-            Self::wrap(Word::from_wide_int(heap.alloc(value)))
+        match Self::small_int(value) {
+            Some(word) => word,
+            None => Self::wrap(Word::from_wide_int(heap.alloc(value))),
         }
+    }
+
+    /// An integer of at most 56 bits, which needs no memory.
+    #[inline]
+    #[must_use]
+    pub fn small_int(value: i64) -> Option<Self> {
+        let word = Word::immediate(Self::INT, value as u64);
+        (word.signed() == value).then_some(Self::wrap(word))
     }
 
     /// A float.
@@ -169,7 +174,7 @@ impl Value {
     #[inline]
     #[must_use]
     pub fn list(heap: Heap, elements: &[Self]) -> Self {
-        Self::from(heap.array((), elements))
+        Self::from(heap.list(elements))
     }
 
     /// What it is.
@@ -232,6 +237,13 @@ impl Value {
             Word::WIDE_INT => Some(*self.0.as_wide_int()),
             _ => None,
         }
+    }
+
+    /// The integer, if it is one of at most 56 bits (not a thunk of one).
+    #[inline]
+    #[must_use]
+    pub fn as_small_int(self) -> Option<i64> {
+        (self.0.tag() == Self::INT).then(|| self.0.signed())
     }
 
     /// The set, if it is one (not a thunk of one).

@@ -91,6 +91,8 @@ fn ours(expression: &str) -> Result<String, String> {
         let settings = Settings {
             system: "x86_64-linux".to_owned(),
             read_only: true,
+            // As in the oracle's nix.conf.
+            features: ["nix-command", "flakes"].map(str::to_owned).into(),
             ..Settings::default()
         };
         let mut ev = Evaluator::new(Box::new(LocalHost::new()), settings);

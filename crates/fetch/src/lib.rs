@@ -2,6 +2,7 @@
 //!
 //! - [`Fetcher`] downloads one file at a time; share it between threads. [`Mirrors`] turns `mirror://` URLs into real ones.
 //! - [`tarball::unpack`] unpacks an archive as `fetchTarball` does.
+//! - [`Tree`] writes a tree entry by entry, and none leads out of it.
 //! - [`deb::unpack`] merges Debian packages into one tree: the builder `builtin:unpack-debs`.
 //!
 //! It is not a store: it writes where it is told to, and knows nothing of store paths, validity or derivations. It
@@ -26,8 +27,8 @@ mod http;
 mod mirror;
 pub mod tarball;
 
-pub use archive::{UnpackError, decompressed};
+pub use archive::{EntryPath, OnExisting, Tree, UnpackError, decompressed};
 pub use dns::DnsError;
 pub use error::FetchError;
-pub use fetcher::{FetchOptions, Fetched, Fetcher, Progress};
+pub use fetcher::{Answer, FetchOptions, Fetched, Fetcher, Progress, Request};
 pub use mirror::{MIRROR_SCHEME, MirrorError, Mirrors};

@@ -13,9 +13,11 @@ use crate::archive::{
 /// owner may execute them, 0755; directories 0755. Links may have any target, but no entry is written through one. If a path
 /// is there twice, the last one counts, as with tar.
 ///
+/// Gives the time of the newest entry, in seconds since 1970.
+///
 /// # Errors
 /// If the archive is damaged, an entry leads out of it or is neither a file, a directory nor a link, or `dest` cannot be written. Nothing is left then.
-pub fn unpack(archive: &Path, dest: &Path) -> Result<(), UnpackError> {
+pub fn unpack(archive: &Path, dest: &Path) -> Result<u64, UnpackError> {
     let read = |error| UnpackError::read(archive, error);
     let reader = decompressed(archive).map_err(read)?;
 
@@ -38,7 +40,9 @@ pub fn unpack(archive: &Path, dest: &Path) -> Result<(), UnpackError> {
     let whole = temporary.path().join("tree");
     let mut tree = Tree::create(&whole, OnExisting::Replace)?;
     tree.begin(archive);
+    let mut newest = 0;
     for_each_entry(archive, reader, &mut |entry| {
+        newest = newest.max(entry.modified);
         let refused = |reason: &str| UnpackError::refused(archive, &entry.name, reason);
         let path = EntryPath::parse(&entry.name).map_err(refused)?;
         if path.is_root() && entry.kind != Kind::Directory {
@@ -70,5 +74,5 @@ pub fn unpack(archive: &Path, dest: &Path) -> Result<(), UnpackError> {
     if only.is_none() {
         tree.finish();
     }
-    Ok(())
+    Ok(newest)
 }

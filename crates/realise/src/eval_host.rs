@@ -10,8 +10,12 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 use xbuild_derivation::Derivation;
-use xbuild_eval::host::{FetchUrl, FileType, Host, HostError, HostResult, PathFilter, Requisite};
+use xbuild_eval::host::{
+    FetchUrl, FetchedTree, FileType, Host, HostError, HostResult, PathFilter, Registries, Requisite,
+};
 use xbuild_fetch::Fetcher;
+use xbuild_flake_ref::Input;
+use xbuild_inputs::{InputOptions, Inputs, Which};
 use xbuild_sandbox::CancelToken;
 use xbuild_store::{NewText, Store};
 use xbuild_store_model::{FileIngestionMethod, Hash, HashAlgo, STORE_DIR, StorePath};
@@ -27,6 +31,7 @@ pub struct StoreHost {
     fetcher: Arc<Fetcher>,
     cancel: CancelToken,
     build: Box<Build>,
+    inputs: std::rc::Rc<Inputs>,
     /// Derivations that are not written yet.
     pending: RefCell<Pending>,
 }
@@ -34,25 +39,41 @@ pub struct StoreHost {
 #[derive(Default)]
 struct Pending {
     order: Vec<NewText>,
-    derivations: FxHashMap<StorePath, Derivation>,
+    /// Where in `order` each is.
+    index: FxHashMap<StorePath, usize>,
 }
 
 impl StoreHost {
-    /// A host on `store`; `build` realises what the evaluation itself needs.
+    /// A host on `store`; `build` realises what the evaluation itself needs, `inputs` says how trees are fetched.
     #[must_use]
     pub fn new(
         store: Arc<Store>,
         fetcher: Arc<Fetcher>,
         cancel: CancelToken,
         build: Box<Build>,
+        inputs: InputOptions,
     ) -> Self {
+        let inputs = Inputs::new(
+            Arc::clone(&store),
+            Arc::clone(&fetcher),
+            Box::new(Flag(cancel.clone())),
+            inputs,
+            Box::new(|line| message(line.as_bytes())),
+        );
         Self {
+            inputs: std::rc::Rc::new(inputs),
             store,
             fetcher,
             cancel,
             build,
             pending: RefCell::default(),
         }
+    }
+
+    /// Who fetches trees.
+    #[must_use]
+    pub fn inputs(&self) -> std::rc::Rc<Inputs> {
+        std::rc::Rc::clone(&self.inputs)
     }
 
     /// Where `path` lies: logical store paths are looked up in the physical store.
@@ -65,6 +86,23 @@ impl StoreHost {
             None => path.to_owned(),
         }
     }
+}
+
+/// The wish to stop, as downloads look at it.
+struct Flag(CancelToken);
+
+impl AsRef<std::sync::atomic::AtomicBool> for Flag {
+    fn as_ref(&self) -> &std::sync::atomic::AtomicBool {
+        self.0.flag()
+    }
+}
+
+/// Prints a line to stderr.
+fn message(text: &[u8]) {
+    let mut line = text.to_vec();
+    line.push(b'\n');
+    // Nothing can be done about a closed stderr.
+    let _ = std::io::stderr().lock().write_all(&line);
 }
 
 fn read_error(path: &Path, error: &std::io::Error) -> HostError {
@@ -157,7 +195,7 @@ impl StoreHost {
         let pending = std::mem::take(&mut self.pending.borrow_mut().order);
         if !pending.is_empty() {
             self.store.add_texts(&pending)?;
-            self.pending.borrow_mut().derivations.clear();
+            self.pending.borrow_mut().index.clear();
         }
         Ok(())
     }
@@ -187,8 +225,15 @@ impl Host for StoreHost {
     }
 
     fn read_dir(&self, path: &Path) -> HostResult<Vec<(OsString, FileType)>> {
-        let entries =
-            fs::read_dir(self.resolve(path, true)?).map_err(|error| read_error(path, &error))?;
+        let entries = fs::read_dir(self.resolve(path, true)?).map_err(|error| {
+            // In Nix's words, which have no number in them.
+            let text = error.to_string();
+            let text = text.split(" (os error").next().unwrap_or_default();
+            HostError::new(format!(
+                "cannot read directory \"{}\": {text}",
+                path.display()
+            ))
+        })?;
         entries
             .map(|entry| {
                 let entry = entry?;
@@ -249,10 +294,7 @@ impl Host for StoreHost {
     }
 
     fn message(&self, text: &[u8]) {
-        let mut line = text.to_vec();
-        line.push(b'\n');
-        // Nothing can be done about a closed stderr.
-        let _ = std::io::stderr().lock().write_all(&line);
+        message(text);
     }
 
     fn add_text(
@@ -319,26 +361,33 @@ impl Host for StoreHost {
         let contents = derivation.to_aterm();
         let path = derivation.drv_path_of(&contents)?;
         let mut pending = self.pending.borrow_mut();
-        if !pending.derivations.contains_key(&path) {
+        if !pending.index.contains_key(&path) {
+            let index = pending.order.len();
             pending.order.push(NewText {
                 name: format!("{}.drv", derivation.name),
                 contents,
                 references: derivation.references(),
             });
-            pending.derivations.insert(path.clone(), derivation.clone());
+            pending.index.insert(path.clone(), index);
         }
         Ok(path)
     }
 
     fn read_derivation(&self, path: &StorePath) -> HostResult<Derivation> {
-        if let Some(derivation) = self.pending.borrow().derivations.get(path) {
-            return Ok(derivation.clone());
+        let pending = self.pending.borrow();
+        if let Some(text) = pending
+            .index
+            .get(path)
+            .and_then(|index| pending.order.get(*index))
+        {
+            return Ok(Derivation::parse_at(path, &text.contents)?);
         }
+        drop(pending);
         Ok(read_derivation(&self.store, path)?)
     }
 
     fn is_valid(&self, path: &StorePath) -> HostResult<bool> {
-        Ok(self.pending.borrow().derivations.contains_key(path) || self.store.is_valid(path)?)
+        Ok(self.pending.borrow().index.contains_key(path) || self.store.is_valid(path)?)
     }
 
     fn closure(&self, path: &StorePath) -> HostResult<Vec<StorePath>> {
@@ -347,7 +396,7 @@ impl Host for StoreHost {
     }
 
     fn references(&self, path: &StorePath) -> HostResult<Vec<StorePath>> {
-        if self.pending.borrow().derivations.contains_key(path) {
+        if self.pending.borrow().index.contains_key(path) {
             self.write_pending()?;
         }
         Ok(self.store.references(path)?.into_iter().collect())
@@ -401,6 +450,13 @@ impl Host for StoreHost {
                 return Ok(path);
             }
         }
+        if fetch.hash.is_none() && !fetch.executable {
+            return Ok(if fetch.unpack {
+                self.inputs.download_tarball(&fetch.url, &fetch.name)?
+            } else {
+                self.inputs.download_file(&fetch.url, &fetch.name, method)?
+            });
+        }
         let scratch = self.store.work_dir()?;
         let file = scratch.path().join("download");
         let expected = fetch.hash.as_ref().filter(|_| !recursive);
@@ -428,6 +484,27 @@ impl Host for StoreHost {
         )?)
     }
 
+    fn fetch_tree(&self, input: &Input) -> HostResult<FetchedTree> {
+        let fetched = self.inputs.fetch(input)?;
+        Ok(FetchedTree {
+            path: fetched.path,
+            input: fetched.input,
+        })
+    }
+
+    fn resolve_input(
+        &self,
+        input: &Input,
+        registries: Registries,
+    ) -> HostResult<(Input, Option<String>)> {
+        let which = match registries {
+            Registries::No => Which::No,
+            Registries::Limited => Which::Limited,
+            Registries::All => Which::All,
+        };
+        Ok(self.inputs.resolve(input, which)?)
+    }
+
     fn flush(&self) -> HostResult<()> {
         self.write_pending()
     }
@@ -451,6 +528,14 @@ mod tests {
             Arc::new(fetcher),
             CancelToken::new().unwrap(),
             build,
+            InputOptions {
+                cache_dir: root.join("cache"),
+                tarball_ttl: std::time::Duration::from_secs(3600),
+                allow_dirty: true,
+                warn_dirty: true,
+                access_tokens: Vec::new(),
+                registries: xbuild_inputs::RegistryFiles::default(),
+            },
         )
     }
 

@@ -12,6 +12,8 @@ pub struct EvalSettings {
     pub nix_path: Vec<String>,
     /// `pure-eval`
     pub pure: bool,
+    /// Whether `pure-eval` was set to false: then flakes are not evaluated purely, either.
+    pub impure_flakes: bool,
     /// `restrict-eval`
     pub restrict: bool,
     /// `allowed-uris`
@@ -35,6 +37,7 @@ impl Default for EvalSettings {
         Self {
             nix_path: Vec::new(),
             pure: false,
+            impure_flakes: false,
             restrict: false,
             allowed_uris: Vec::new(),
             allow_import_from_derivation: true,
@@ -97,7 +100,10 @@ impl EvalSettings {
 
     fn switch(&mut self, key: &str, on: bool) {
         match key {
-            "pure-eval" => self.pure = on,
+            "pure-eval" => {
+                self.pure = on;
+                self.impure_flakes = !on;
+            }
             "restrict-eval" => self.restrict = on,
             "allow-import-from-derivation" => self.allow_import_from_derivation = on,
             "trace-import-from-derivation" => self.trace_import_from_derivation = on,

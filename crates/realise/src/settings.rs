@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use crate::eval_settings::{self, EvalSettings};
+use crate::input_settings::{self, InputSettings};
 
 /// How many steps run at once and how a build is run.
 #[derive(Debug, Clone)]
@@ -56,6 +57,8 @@ pub struct Settings {
     pub keep_derivations: bool,
     /// How expressions are evaluated.
     pub eval: EvalSettings,
+    /// How inputs are fetched and flakes are locked.
+    pub inputs: InputSettings,
 }
 
 impl Default for Settings {
@@ -82,6 +85,7 @@ impl Default for Settings {
             keep_outputs: false,
             keep_derivations: true,
             eval: EvalSettings::default(),
+            inputs: InputSettings::default(),
         }
     }
 }
@@ -183,6 +187,8 @@ fn keys() -> impl Iterator<Item = &'static str> {
     KEYS.iter()
         .chain(eval_settings::BOOLEANS)
         .chain(eval_settings::VALUES)
+        .chain(input_settings::BOOLEANS)
+        .chain(input_settings::VALUES)
         .copied()
 }
 
@@ -205,7 +211,8 @@ pub fn kind_of(key: &str) -> Option<KeyKind> {
             .map_or(key, |(_, canonical)| *canonical)
     };
     let base = alias(key);
-    if BOOLEANS.contains(&base) || eval_settings::BOOLEANS.contains(&base) {
+    let switches = [BOOLEANS, eval_settings::BOOLEANS, input_settings::BOOLEANS];
+    if switches.iter().any(|keys| keys.contains(&base)) {
         return Some(KeyKind::Switch);
     }
     let is_key = keys().any(|known| known == base) || IGNORED_VALUES.contains(&base);
@@ -239,7 +246,6 @@ const IGNORED_VALUES: &[&str] = &[
 
 /// Keys of Nix that may be given with `--option` and have no effect in this version.
 const IGNORED: &[&str] = &[
-    "accept-flake-config",
     "allowed-users",
     "auto-optimise-store",
     "build-users-group",
@@ -257,11 +263,11 @@ const IGNORED: &[&str] = &[
     "trusted-public-keys",
     "trusted-users",
     "use-xdg-base-directories",
-    "warn-dirty",
 ];
 
 /// The settings that are lists: `extra-KEY` appends to them.
 const LISTS: &[&str] = &[
+    "access-tokens",
     "allowed-uris",
     "allowed-users",
     "experimental-features",
@@ -339,6 +345,9 @@ impl Settings {
         let size = |expected| {
             Ok::<_, SettingError>(usize::try_from(number(expected)?).unwrap_or(usize::MAX))
         };
+        if let Some(result) = self.inputs.set(base, value, append) {
+            return result;
+        }
         if let Some(result) = self.eval.set(base, value, append) {
             return result;
         }

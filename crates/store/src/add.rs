@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::path::Path;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use rustix::fs::FileType;
 use xbuild_store_model::content_address::{ContentAddress, FileIngestionMethod};
 use xbuild_store_model::hash::{Hash, HashAlgo, Hasher};
@@ -89,6 +89,7 @@ impl Store {
         self.check_writable("add texts")?;
         let _locks = self.lock_unheld(&missing)?;
         let valid = self.valid_among(&missing)?;
+        let missing: FxHashSet<&StorePath> = missing.iter().collect();
 
         let mut new = Vec::with_capacity(missing.len());
         let mut outputs = FxHashMap::default();

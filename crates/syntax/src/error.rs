@@ -41,13 +41,13 @@ pub enum SyntaxErrorKind {
         expected: Cow<'static, str>,
     },
     /// A string, comment, or bracket that is not closed.
-    #[error("syntax error, {what} is not closed")]
+    #[error("syntax error, unexpected end of file: {what} is not closed")]
     Unclosed {
         /// What it is.
         what: &'static str,
     },
     /// Two comparisons in a row.
-    #[error("syntax error, '{0}' cannot be chained: comparison operators are not associative")]
+    #[error("syntax error, unexpected '{0}': comparison operators cannot be chained")]
     NotAssociative(&'static str),
     /// An attribute that was defined before.
     #[error("attribute '{0}' already defined")]

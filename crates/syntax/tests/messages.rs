@@ -113,14 +113,14 @@ hint: a binding is written 'name = value;'
 #[test]
 fn unclosed() {
     assert_snapshot!(message("{ a = \"b;\n}\n"), @r##"
-error: syntax error, the string is not closed
+error: syntax error, unexpected end of file: the string is not closed
        at /project/default.nix:1:7:
          1| { a = "b;
           |       ^
 hint: close it with '"'
 "##);
     assert_snapshot!(message("{\n  a = ''\n    b\n}\n"), @r##"
-error: syntax error, the indented string is not closed
+error: syntax error, unexpected end of file: the indented string is not closed
        at /project/default.nix:2:7:
          2|   a = ''
           |       ^^
@@ -168,14 +168,14 @@ note: the set is opened here
           |       ^
 "##);
     assert_snapshot!(message("\"a ${b c\""), @r##"
-error: syntax error, the string is not closed
+error: syntax error, unexpected end of file: the string is not closed
        at /project/default.nix:1:9:
          1| "a ${b c"
           |         ^
 hint: close it with '"'
 "##);
     assert_snapshot!(message("1 /* a"), @r##"
-error: syntax error, the comment is not closed
+error: syntax error, unexpected end of file: the comment is not closed
        at /project/default.nix:1:3:
          1| 1 /* a
           |   ^^
@@ -387,7 +387,7 @@ hint: a keyword as a name needs quotes: '"if" = …;'
 #[test]
 fn operators() {
     assert_snapshot!(message("a == b == c"), @r##"
-error: syntax error, '==' cannot be chained: comparison operators are not associative
+error: syntax error, unexpected '==': comparison operators cannot be chained
        at /project/default.nix:1:8:
          1| a == b == c
           |        ^^

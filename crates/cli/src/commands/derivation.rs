@@ -23,6 +23,7 @@ pub(crate) fn run(common: &Common, args: &Derivation) -> Result<(), Failure> {
     let source = Source {
         file: None,
         attributes: Vec::new(),
+        impure: false,
         inputs: Inputs::default(),
     };
     let mut paths = Vec::new();

@@ -1,16 +1,21 @@
 //! `xbuild eval`, and the evaluation that other commands start with.
 
 use std::io::{IsTerminal as _, Read as _};
+use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::rc::Rc;
+use std::sync::{Arc, OnceLock};
 
 use xbuild_eval::eval::is_pseudo_url;
+use xbuild_eval::flakes::FlakeLoader;
 use xbuild_eval::local_host::LocalHost;
 use xbuild_eval::{EvalError, Evaluator, Pos, Value, stack};
+use xbuild_flake::Flakes;
 use xbuild_syntax::symbol::Symbol;
 
 use crate::args::{Common, Eval, Inputs};
 use crate::failure::Failure;
+use crate::flake_installable;
 use crate::installable::{self, Expression};
 use crate::output;
 use crate::session::Session;
@@ -54,24 +59,55 @@ pub(crate) fn run(common: &Common, args: &Eval) -> Result<(), Failure> {
     }
     let session = Arc::new(Session::open(common, &[], false)?);
     let pretty = args.pretty || (std::io::stdout().is_terminal() && !args.no_pretty);
+    let show = |evaluator: &mut Evaluator, mut value: Value, printed: &mut Vec<u8>| {
+        if let Some(function) = &args.apply {
+            let function = evaluator.eval_expr(function, &current_dir()?)?;
+            value = evaluator.call(function, &[value], Pos::NONE)?;
+        }
+        match &args.write_to {
+            Some(path) => value_output::write_to(evaluator, value, path)?,
+            None => value_output::print(evaluator, value, &args.form, style, pretty, printed)?,
+        }
+        Ok::<_, Problem>(())
+    };
+    let mut attributes = Vec::new();
+    let mut outputs = Vec::new();
+    for named in named {
+        let (expression, attribute) = match named {
+            Named::Attribute(expression, attribute) => (expression, attribute),
+            Named::Installable(name) => installable::expression(&session, &name)?,
+        };
+        match expression {
+            Expression::Flake(reference) => outputs.push(flake_installable::Output {
+                reference: *reference,
+                name: attribute,
+            }),
+            expression => attributes.push((expression, attribute)),
+        }
+    }
+    if !outputs.is_empty() {
+        if !attributes.is_empty() {
+            return Err(Failure::text(
+                "flakes and files are evaluated under different rules: give them to two commands",
+            ));
+        }
+        let inputs = &args.inputs;
+        let printed =
+            flake_installable::with_outputs(&session, inputs, &outputs, |evaluator, value, _| {
+                let mut printed = Vec::new();
+                show(evaluator, value, &mut printed)?;
+                if args.mode.read_write_mode {
+                    evaluator.flush()?;
+                }
+                Ok(printed)
+            })?;
+        return output::bytes(&printed.concat());
+    }
     let printed = with_evaluator(&session, &args.inputs, |evaluator| {
         let mut printed = Vec::new();
-        for named in &named {
-            let (expression, attribute) = match named {
-                Named::Attribute(expression, attribute) => (expression.clone(), attribute.clone()),
-                Named::Installable(name) => installable::expression(&session, name)?,
-            };
-            let mut value = evaluate(evaluator, &expression, &attribute, &args.inputs)?;
-            if let Some(function) = &args.apply {
-                let function = evaluator.eval_expr(function, &current_dir()?)?;
-                value = evaluator.call(function, &[value], Pos::NONE)?;
-            }
-            match &args.write_to {
-                Some(path) => value_output::write_to(evaluator, value, path)?,
-                None => {
-                    value_output::print(evaluator, value, &args.form, style, pretty, &mut printed)?;
-                }
-            }
+        for (expression, attribute) in &attributes {
+            let value = evaluate_to_print(evaluator, expression, attribute, &args.inputs)?;
+            show(evaluator, value, &mut printed)?;
         }
         // Derivations that nobody asked to have are not written, as with `nix-instantiate --eval`.
         if args.mode.read_write_mode {
@@ -168,6 +204,12 @@ pub(crate) fn parse(common: &Common, expression: &Expression) -> Result<(), Fail
             text.clone().into_bytes(),
             current_dir()?,
         ),
+        Expression::Flake(reference) => {
+            return Err(Failure::text(format!(
+                "'{}' is a flake: there is nothing to parse",
+                reference.show()
+            )));
+        }
         Expression::File(file) => {
             let file = if file.is_dir() {
                 file.join("default.nix")
@@ -225,10 +267,33 @@ pub(crate) fn with_evaluator<T: Send>(
     inputs: &Inputs,
     work: impl FnOnce(&mut Evaluator) -> Result<T, Problem> + Send,
 ) -> Result<T, Failure> {
+    with_evaluator_for(session, inputs, false, |evaluator, _| work(evaluator))
+}
+
+/// The same for flakes, which are evaluated purely (without `--impure`), if `flake` says so.
+pub(crate) fn with_evaluator_for<T: Send>(
+    session: &Arc<Session>,
+    inputs: &Inputs,
+    flake: bool,
+    work: impl FnOnce(&mut Evaluator, &Flakes) -> Result<T, Problem> + Send,
+) -> Result<T, Failure> {
     stack::with_big_stack(|| {
-        let host = Box::new(session.host());
-        let mut evaluator = Evaluator::new(host, session.eval_settings(inputs));
-        work(&mut evaluator).map_err(|problem| match problem {
+        let host = session.host();
+        let flakes = flake_installable::flakes(session, &host);
+        let mut settings = session.eval_settings(inputs);
+        if flake {
+            settings.pure = !session.settings.eval.impure_flakes;
+            // Who names a flake wants it to be one, whatever the settings say of experiments.
+            for feature in ["flakes", "fetch-tree"] {
+                if !settings.has_feature(feature) {
+                    settings.features.push(feature.to_owned());
+                }
+            }
+        }
+        // Never dropped: the program ends soon after, and to take all its tables apart takes time.
+        let mut evaluator = ManuallyDrop::new(Evaluator::new(Box::new(host), settings));
+        evaluator.flakes = Some(Rc::clone(&flakes) as Rc<dyn FlakeLoader>);
+        work(&mut evaluator, &flakes).map_err(|problem| match problem {
             Problem::Other(failure) => failure,
             Problem::Eval(error) => {
                 let text = evaluator.render(&error, session.settings.show_trace);
@@ -246,8 +311,35 @@ pub(crate) fn with_evaluator<T: Send>(
     .map_err(|error| no_stack(&error))?
 }
 
-/// The value of an attribute of an expression; "" is the expression itself, called if it is a function of a set.
+/// The value of an attribute of an expression; "" is the expression itself. A function of a set is called.
 pub(crate) fn evaluate(
+    evaluator: &mut Evaluator,
+    expression: &Expression,
+    attribute: &str,
+    inputs: &Inputs,
+) -> Result<Value, Problem> {
+    let value = select(evaluator, expression, attribute, inputs)?;
+    let arguments = arguments(evaluator, inputs)?;
+    Ok(evaluator.auto_call(value, &arguments)?)
+}
+
+/// As [`evaluate`], for a value that is printed: a function is called only if there are arguments for it.
+pub(crate) fn evaluate_to_print(
+    evaluator: &mut Evaluator,
+    expression: &Expression,
+    attribute: &str,
+    inputs: &Inputs,
+) -> Result<Value, Problem> {
+    let value = select(evaluator, expression, attribute, inputs)?;
+    let arguments = arguments(evaluator, inputs)?;
+    if arguments.is_empty() {
+        return Ok(value);
+    }
+    Ok(evaluator.auto_call(value, &arguments)?)
+}
+
+/// The value of an attribute. Functions on the way to it are called.
+fn select(
     evaluator: &mut Evaluator,
     expression: &Expression,
     attribute: &str,
@@ -259,10 +351,16 @@ pub(crate) fn evaluate(
             evaluator.eval_file(&file)?
         }
         Expression::Text(text) => evaluator.eval_expr(text, &current_dir()?)?,
+        Expression::Flake(reference) => {
+            return Err(Failure::text(format!(
+                "'{}' is a flake, and only expressions are evaluated here",
+                reference.show()
+            ))
+            .into());
+        }
     };
     let arguments = arguments(evaluator, inputs)?;
-    let value = evaluator.select_path_with(root, attribute, &arguments)?;
-    Ok(evaluator.auto_call(value, &arguments)?)
+    Ok(evaluator.select_path_with(root, attribute, &arguments)?)
 }
 
 /// The file that a file argument means: `<name>` is in the search path, a URL is that of a tarball.
@@ -314,11 +412,16 @@ pub(crate) fn arguments(
         arguments.push((evaluator.intern(pair[0].as_bytes()), value));
     }
     if let Some(name) = &inputs.arg_from_stdin {
-        let mut text = Vec::new();
-        std::io::stdin()
-            .read_to_end(&mut text)
-            .map_err(|error| Failure::text(format!("cannot read standard input: {error}")))?;
-        let value = evaluator.string(&text);
+        // It can be read once only, and arguments are asked for again.
+        static TEXT: OnceLock<Vec<u8>> = OnceLock::new();
+        if TEXT.get().is_none() {
+            let mut text = Vec::new();
+            std::io::stdin()
+                .read_to_end(&mut text)
+                .map_err(|error| Failure::text(format!("cannot read standard input: {error}")))?;
+            let _ = TEXT.set(text);
+        }
+        let value = evaluator.string(TEXT.get().map_or(b"", Vec::as_slice));
         arguments.push((evaluator.intern(name.as_bytes()), value));
     }
     Ok(arguments)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use xbuild_realise::Wanted;
 
 use crate::args::{Common, Instantiate};
-use crate::commands::eval::{self, evaluate, expression_of, with_evaluator};
+use crate::commands::eval::{self, evaluate_to_print, expression_of, with_evaluator};
 use crate::failure::Failure;
 use crate::installable::{self, Expression};
 use crate::output;
@@ -37,7 +37,17 @@ pub(crate) fn run(common: &Common, args: &Instantiate) -> Result<(), Failure> {
                 .iter()
                 .map(|attribute| (expression.clone(), attribute.clone()))
         })
-        .collect();
+        .map(|(expression, attribute)| match &expression {
+            // An installable, as with the other commands.
+            Expression::File(file) if !file.exists() => match file.to_str() {
+                Some(name) if name.contains('#') && attribute.is_empty() => {
+                    installable::expression(&session, name)
+                }
+                _ => Ok((expression, attribute)),
+            },
+            _ => Ok((expression, attribute)),
+        })
+        .collect::<Result<_, Failure>>()?;
     if args.eval {
         return print_values(&session, &all, args);
     }
@@ -101,7 +111,7 @@ fn print_values(
     let printed = with_evaluator(session, &args.inputs, |evaluator| {
         let mut printed = Vec::new();
         for (expression, attribute) in all {
-            let value = evaluate(evaluator, expression, attribute, &args.inputs)?;
+            let value = evaluate_to_print(evaluator, expression, attribute, &args.inputs)?;
             let style = Style::Instantiate;
             value_output::print(evaluator, value, &args.form, style, false, &mut printed)?;
         }

@@ -16,6 +16,7 @@ pub(crate) fn run(common: &Common, args: &Log) -> Result<(), Failure> {
     let source = Source {
         file: None,
         attributes: Vec::new(),
+        impure: false,
         inputs: Inputs::default(),
     };
     let mut derivations = Vec::new();

@@ -30,6 +30,9 @@ pub(crate) fn run(common: &Common, args: &Realise) -> Result<(), Failure> {
             overrides.push((key, "true".to_owned()));
         }
     }
+    if args.source.impure {
+        overrides.push(("pure-eval", "false".to_owned()));
+    }
     let session = Arc::new(Session::open(common, &overrides, !args.dry_run)?);
     let wanted = installable::resolve(&session, &args.installables, &args.source)?;
     if wanted.is_empty() {

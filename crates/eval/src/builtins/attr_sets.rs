@@ -136,11 +136,7 @@ fn attr_values(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     )?;
     let sorted = ev.sorted_by_name(attrs);
     let values = sorted.iter().map(|attr| attr.value);
-    Ok(Value::from(ev.heap.array_from_iter(
-        (),
-        sorted.len(),
-        values,
-    )))
+    Ok(Value::from(ev.heap.list_from_iter(sorted.len(), values)))
 }
 
 fn cat_attrs(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
@@ -223,7 +219,7 @@ fn intersect_attrs(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value
             .filter(|attr| left.get(attr.name).is_some())
             .collect()
     };
-    Ok(Value::from(ev.heap.array((), &common)))
+    Ok(Value::from(ev.heap.attrs(&common)))
 }
 
 fn list_to_attrs(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
@@ -274,7 +270,7 @@ fn map_attrs(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
             value: ev.apply_later(args[0], &[name, attr.value]),
         }
     });
-    Ok(Value::from(heap.array_from_iter((), attrs.len(), mapped)))
+    Ok(Value::from(heap.attrs_from_iter(attrs.len(), mapped)))
 }
 
 fn remove_attrs(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
@@ -308,7 +304,7 @@ fn remove_attrs(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let kept = attrs
         .iter()
         .filter(|attr| removed.binary_search(&attr.name).is_err());
-    Ok(Value::from(ev.heap.array((), &kept.collect::<Vec<_>>())))
+    Ok(Value::from(ev.heap.attrs_from_iter(attrs.len(), kept)))
 }
 
 fn unsafe_get_attr_pos(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {

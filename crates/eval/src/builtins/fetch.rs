@@ -21,51 +21,7 @@ pub(super) static TABLE: &[Builtin] = &[
         arity: 1,
         run: |ev, args, pos| fetch(ev, args, pos, "fetchTarball", true),
     },
-    Builtin {
-        name: "fetchGit",
-        arity: 1,
-        run: |_, _, pos| Err(unsupported("fetchGit", pos)),
-    },
-    Builtin {
-        name: "fetchMercurial",
-        arity: 1,
-        run: |_, _, pos| Err(unsupported("fetchMercurial", pos)),
-    },
-    Builtin {
-        name: "fetchTree",
-        arity: 1,
-        run: |_, _, pos| Err(unsupported("fetchTree", pos)),
-    },
-    Builtin {
-        name: "__flakeRefToString",
-        arity: 1,
-        run: |_, _, pos| Err(unsupported("flakeRefToString", pos)),
-    },
-    Builtin {
-        name: "__getFlake",
-        arity: 1,
-        run: |_, _, pos| Err(unsupported("getFlake", pos)),
-    },
-    Builtin {
-        name: "__parseFlakeRef",
-        arity: 1,
-        run: |_, _, pos| Err(unsupported("parseFlakeRef", pos)),
-    },
 ];
-
-/// The error of a builtin of Nix that xbuild does not have yet.
-fn unsupported(name: &str, pos: Pos) -> EvalError {
-    let instead = match name {
-        "fetchGit" | "fetchMercurial" | "fetchTree" => {
-            "use 'builtins.fetchTarball' with the URL of an archive of that revision, or 'builtins.fetchurl' for a single file"
-        }
-        _ => "import the flake's Nix files directly, with sources from 'builtins.fetchTarball'",
-    };
-    EvalError::new(
-        pos,
-        format!("'builtins.{name}' is not supported by xbuild yet; {instead}"),
-    )
-}
 
 fn fetch(ev: &mut Evaluator, args: &[Value], pos: Pos, who: &str, unpack: bool) -> Result<Value> {
     const URL: &str = "while evaluating the url we should fetch";
@@ -154,7 +110,7 @@ fn fetch(ev: &mut Evaluator, args: &[Value], pos: Pos, who: &str, unpack: bool) 
 }
 
 /// `restrict-eval` allows only the URIs below those of `allowed-uris`.
-fn check_uri(ev: &Evaluator, uri: &str, pos: Pos) -> Result<()> {
+pub(super) fn check_uri(ev: &Evaluator, uri: &str, pos: Pos) -> Result<()> {
     let allowed = |prefix: &String| {
         uri.strip_prefix(prefix.as_str()).is_some_and(|rest| {
             rest.is_empty()

@@ -96,7 +96,10 @@ impl Evaluator {
         match self.host.file_type(path) {
             Ok(Some(FileType::Regular)) => EvalError::new(
                 pos,
-                format!("cannot read directory \"{}\": Not a directory", path.display()),
+                format!(
+                    "cannot read directory \"{}\": Not a directory",
+                    path.display()
+                ),
             ),
             _ => self.unreadable(path, error, pos),
         }

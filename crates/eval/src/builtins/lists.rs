@@ -124,7 +124,7 @@ fn concatenated(ev: &Evaluator, lists: &[List]) -> Value {
         _ => {
             let len = lists.iter().map(|list| list.len()).sum();
             let elements = lists.iter().flat_map(|list| list.as_slice()).copied();
-            Value::from(ev.heap.array_from_iter((), len, elements))
+            Value::from(ev.heap.list_from_iter(len, elements))
         }
     }
 }
@@ -278,7 +278,7 @@ fn gen_list(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
         "while evaluating the first argument passed to builtins.genList",
     )?;
     let elements = (0..len).map(|index| ev.apply_later(fun, &[ev.int(index)]));
-    Ok(Value::from(ev.heap.array_from_iter((), count, elements)))
+    Ok(Value::from(ev.heap.list_from_iter(count, elements)))
 }
 
 fn group_by(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
@@ -331,7 +331,7 @@ fn tail(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
         "while evaluating the first argument passed to 'builtins.tail'",
     )?;
     match list.as_slice() {
-        [_, rest @ ..] => Ok(ev.list(rest)),
+        [_, ..] => Ok(Value::from(ev.heap.list_tail(list, 1))),
         [] => Err(EvalError::new(
             pos,
             "'builtins.tail' called on an empty list",
@@ -366,11 +366,7 @@ fn map(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
         .as_slice()
         .iter()
         .map(|&element| ev.apply_later(fun, &[element]));
-    Ok(Value::from(ev.heap.array_from_iter(
-        (),
-        list.len(),
-        elements,
-    )))
+    Ok(Value::from(ev.heap.list_from_iter(list.len(), elements)))
 }
 
 fn partition(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {

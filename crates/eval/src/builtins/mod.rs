@@ -29,7 +29,9 @@ mod control;
 pub mod documentation;
 mod ere;
 mod fetch;
+pub mod fetch_tree;
 mod files;
+mod flake_refs;
 pub(crate) mod float_text;
 mod hashes;
 mod json;
@@ -77,7 +79,9 @@ pub static TABLES: &[&[Builtin]] = &[
     context::TABLE,
     control::TABLE,
     fetch::TABLE,
+    fetch_tree::TABLE,
     files::TABLE,
+    flake_refs::TABLE,
     hashes::TABLE,
     json::TABLE,
     lists::TABLE,

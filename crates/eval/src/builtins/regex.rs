@@ -49,7 +49,7 @@ impl Evaluator {
             Some((from, to)) => self.string(&text[from..to]),
             None => Value::NULL,
         });
-        Value::from(self.heap.array_from_iter((), groups.len(), groups))
+        Value::from(self.heap.list_from_iter(groups.len(), groups))
     }
 }
 

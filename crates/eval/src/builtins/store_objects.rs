@@ -45,7 +45,7 @@ pub(super) static TABLE: &[Builtin] = &[
 
 impl Evaluator {
     /// A store path as a string that depends on it.
-    pub(super) fn store_path_value(&mut self, path: &StorePath) -> Value {
+    pub fn store_path_value(&mut self, path: &StorePath) -> Value {
         let text = path.to_string();
         self.allow(Path::new(&text));
         let mut context = ContextSet::new();

@@ -1,5 +1,7 @@
 //! Attribute sets and `let`.
 
+use std::cell::Cell;
+
 use xbuild_syntax::ast::{Attrs, Binding, BindingKind, Expr};
 use xbuild_syntax::symbol::Symbol;
 
@@ -99,7 +101,7 @@ impl Compiler<'_> {
                 })
             })
             .collect();
-        Some(Value::from(self.ev.heap.array((), &attrs?)))
+        Some(Value::from(self.ev.heap.attrs(&attrs?)))
     }
 
     /// `let … in body`, in a frame that the code owns.
@@ -192,6 +194,11 @@ impl Compiler<'_> {
         if let Some(value) = known_attr(self.ev.heap, subject, name) {
             return self.place_code(Code::Const(value));
         }
-        self.place_code(Code::Select { subject, name, pos })
+        self.place_code(Code::Select {
+            subject,
+            name,
+            pos,
+            hint: Cell::new(0),
+        })
     }
 }

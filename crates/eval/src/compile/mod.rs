@@ -3,18 +3,18 @@
 //! Recursion here follows the syntax tree, whose height the parser bounds.
 
 mod attrs;
+mod lambda;
 mod scope;
 
 use std::cell::Cell;
 
-use xbuild_syntax::ast::{AttrName, BinaryOp, Expr, ExprKind, Lambda};
+use xbuild_syntax::ast::{AttrName, BinaryOp, Expr, ExprKind};
 use xbuild_syntax::span::Span;
 use xbuild_syntax::symbol::Symbol;
 
 use crate::Evaluator;
 use crate::code::{
-    AssertCode, BinaryCode, Code, CodeRef, FormalCode, FormalsCode, IfCode, LambdaCode, NameCode,
-    Operator, SelectCode,
+    AssertCode, BinaryCode, Code, CodeRef, IfCode, NameCode, Operator, SelectCode, WithScope,
 };
 use crate::error::{EvalError, Result};
 use crate::heap::Heap;
@@ -149,7 +149,7 @@ impl Compiler<'_> {
             }
             ExprKind::Attrs(attrs) => self.attrs(attrs),
             ExprKind::List(elements) => self.list(elements),
-            ExprKind::Lambda(lambda) => self.lambda(lambda, name, pos),
+            ExprKind::Lambda(lambda) => Code::Lambda(self.lambda(lambda, name, pos)),
             ExprKind::Call { fun, args } => {
                 let fun = self.strict_ref(fun);
                 let args: Vec<CodeRef> = args.iter().map(|arg| self.delayed(arg, None)).collect();
@@ -268,18 +268,28 @@ impl Compiler<'_> {
                         subject: builtins,
                         name,
                         pos,
+                        hint: Cell::new(0),
                     }
                 }
             };
         }
-        let scopes: Vec<(u32, u32)> = self.scope.withs().collect();
+        let scopes: Vec<WithScope> = self
+            .scope
+            .withs()
+            .map(|(depth, slot)| WithScope {
+                depth,
+                slot,
+                hint: Cell::new(0),
+                missing_in: Cell::new(0),
+            })
+            .collect();
         if scopes.is_empty() {
             self.undefined.get_or_insert((name, pos));
             return Code::Const(Value::NULL);
         }
         Code::With {
             name,
-            scopes: self.ev.heap.alloc_slice(&scopes),
+            scopes: self.ev.heap.alloc_vec(scopes),
             pos,
         }
     }
@@ -290,8 +300,7 @@ impl Compiler<'_> {
             .map(|element| self.delayed(element, None))
             .collect();
         let heap = self.ev.heap;
-        let constants: Option<Vec<Value>> =
-            codes.iter().map(|code| member(heap, code)).collect();
+        let constants: Option<Vec<Value>> = codes.iter().map(|code| member(heap, code)).collect();
         match constants {
             Some(values) => Code::Const(self.ev.list(&values)),
             None => Code::List(self.ev.heap.alloc_slice(&codes)),
@@ -342,6 +351,7 @@ impl Compiler<'_> {
                     subject: self.place_code(subject),
                     name: *name,
                     pos,
+                    hint: Cell::new(0),
                 };
             }
         }
@@ -352,58 +362,6 @@ impl Compiler<'_> {
             pos,
         };
         Code::SelectPath(self.ev.heap.alloc_code(code))
-    }
-
-    fn lambda(&mut self, lambda: &Lambda<'_>, name: Option<Symbol>, pos: Pos) -> Code {
-        let owned = self.scope.enter_frame();
-        let mut bound = Vec::new();
-        if lambda.arg.is_some() || lambda.formals.is_none() {
-            let place = self.scope.new_slot();
-            if let Some(arg) = lambda.arg {
-                self.scope.bind(arg, place);
-                bound.push(arg);
-            }
-        }
-        let mut formals = None;
-        if let Some(given) = &lambda.formals {
-            let mut sorted: Vec<_> = given.formals.iter().collect();
-            sorted.sort_by_key(|formal| formal.name);
-            let mut first_slot = None;
-            for formal in &sorted {
-                let place = self.scope.new_slot();
-                first_slot.get_or_insert(place.slot);
-                self.scope.bind(formal.name, place);
-                bound.push(formal.name);
-            }
-            let codes = sorted
-                .iter()
-                .map(|formal| FormalCode {
-                    name: formal.name,
-                    pos: self.pos(formal.span),
-                    default: formal
-                        .default
-                        .map(|default| self.delayed(default, Some(formal.name))),
-                })
-                .collect();
-            formals = Some(FormalsCode {
-                formals: self.ev.heap.alloc_vec(codes),
-                first_slot: first_slot.unwrap_or_default(),
-                ellipsis: given.ellipsis,
-            });
-        }
-        let body = self.strict_ref(lambda.body);
-        for name in bound {
-            self.scope.unbind(name);
-        }
-        let frame_size = self.scope.leave_frame(owned);
-        Code::Lambda(self.ev.heap.alloc_code(LambdaCode {
-            name: Cell::new(name),
-            pos,
-            frame_size,
-            arg: lambda.arg,
-            formals,
-            body,
-        }))
     }
 
     /// Whether a program has a variable of its own where an operator would look one up.

@@ -37,6 +37,11 @@ impl Scope {
         self.frames.pop().unwrap_or_default()
     }
 
+    /// How many slots the innermost frame needs so far.
+    pub(super) fn frame_size(&self) -> u32 {
+        self.frames.last().copied().unwrap_or_default()
+    }
+
     pub(super) fn owns_frame(&self) -> bool {
         self.owns_frame
     }

@@ -2,8 +2,6 @@
 
 mod env;
 
-use std::path::Path;
-
 use xbuild_derivation::{Derivation, DrvHash, Output};
 use xbuild_store_model::store_path::{check_name, downstream_placeholder};
 use xbuild_store_model::{ContentAddressMethod, Hash, HashAlgo, StorePath};
@@ -33,11 +31,7 @@ const DERIVATION_TEXT: &str = include_str!("derivation.nix");
 
 /// The global `derivation`.
 pub(crate) fn derivation_function(ev: &mut Evaluator, _: &[Value], _: Pos) -> Result<Value> {
-    ev.eval_named_text(
-        "«nix-internal»/derivation-internal.nix",
-        DERIVATION_TEXT,
-        Path::new("/"),
-    )
+    ev.eval_internal("«nix-internal»/derivation-internal.nix", DERIVATION_TEXT)
 }
 
 fn derivation_strict(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
@@ -93,7 +87,7 @@ impl Evaluator {
         let collected = self.collect_attributes(name, attrs, pos)?;
         let mut drv = self.assemble(name, collected)?;
         let mut resolver = |path: &StorePath| self.drv_hash(path);
-        xbuild_derivation::fill_outputs(&mut drv, &mut resolver)?;
+        let hash = xbuild_derivation::fill_outputs(&mut drv, &mut resolver)?;
         let path = if self.settings.read_only {
             drv.drv_path()?
         } else {
@@ -101,8 +95,6 @@ impl Evaluator {
                 .add_derivation(&drv)
                 .map_err(|error| EvalError::new(Pos::NONE, error.to_string()))?
         };
-        let hash =
-            xbuild_derivation::hash_modulo(&drv, &mut |path: &StorePath| self.drv_hash(path))?;
         self.drv_hashes.insert(path.clone(), hash);
 
         let text = path.to_string();

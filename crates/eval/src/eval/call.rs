@@ -4,7 +4,7 @@ use xbuild_syntax::symbol::Symbol;
 
 use super::Evaluator;
 use crate::attrs::Attrs;
-use crate::code::{FormalsCode, LambdaCode};
+use crate::code::{Body, CodeRef, FormalsCode, LambdaCode};
 use crate::error::{EvalError, Result};
 use crate::heap::{Application, Env};
 use crate::position::Pos;
@@ -51,10 +51,16 @@ impl Evaluator {
         }
         while let [arg, rest @ ..] = args {
             match fun.kind() {
-                ValueKind::Lambda(closure) => {
-                    fun = self.call_closure(closure, *arg, pos)?;
-                    args = rest;
-                }
+                ValueKind::Lambda(closure) => match &closure.code.body {
+                    Body::Code(body) => {
+                        let env = self.frame(closure);
+                        fun = self.call_closure(closure.code, body, env, *arg, pos)?;
+                        args = rest;
+                    }
+                    Body::Lambda(inner) => {
+                        (fun, args) = self.call_curried(closure, inner, args, pos)?;
+                    }
+                },
                 ValueKind::Builtin(builtin) => {
                     let arity = usize::from(builtin.arity);
                     if args.len() < arity {
@@ -140,28 +146,97 @@ impl Evaluator {
         }
     }
 
+    /// The frame of a call: what it shares with the functions around is there already.
     #[inline]
-    pub(crate) fn call_closure(
+    fn frame(&self, closure: &Closure) -> Env {
+        let code = closure.code;
+        match code.outer_params {
+            0 => self.heap.env(Some(closure.env), code.frame_size as usize),
+            _ => self.extended_frame(closure.env, code.outer_params, code.frame_size),
+        }
+    }
+
+    /// A frame of `size` slots, the first `params` of which are those of the frame `of`.
+    fn extended_frame(&self, of: Env, params: u32, size: u32) -> Env {
+        let env = self.heap.env(Some(of.up()), size as usize);
+        for slot in 0..params {
+            if let Some(value) = of.get(slot) {
+                env.set(slot, value);
+            }
+        }
+        env
+    }
+
+    /// Runs the body of a function in a fresh frame.
+    #[inline]
+    fn call_closure(
         &mut self,
-        closure: &'static Closure,
+        lambda: &'static LambdaCode,
+        body: CodeRef,
+        env: Env,
         arg: Value,
         pos: Pos,
     ) -> Result<Value> {
-        let lambda = closure.code;
-        let env = self.heap.env(Some(closure.env), lambda.frame_size as usize);
         match &lambda.formals {
-            None => env.set(0, arg),
+            None => env.set(lambda.outer_params, arg),
             Some(formals) => self.bind_formals(lambda, formals, env, arg, pos)?,
         }
-        match self.eval(lambda.body, env) {
-            Ok(value) => Ok(value),
+        match self.eval(body, env) {
+            Ok(value) => {
+                self.heap.release(env);
+                Ok(value)
+            }
             Err(error) => Err(self.while_calling(error, lambda, pos)),
+        }
+    }
+
+    /// Calls a function that returns functions with as many of `args` as these take before one of them has a body to
+    /// evaluate; tells which arguments are left.
+    #[inline]
+    fn call_curried<'a>(
+        &mut self,
+        closure: &'static Closure,
+        inner: &'static LambdaCode,
+        args: &'a [Value],
+        pos: Pos,
+    ) -> Result<(Value, &'a [Value])> {
+        let first = closure.code.outer_params;
+        let mut lambda = inner;
+        let mut plain = 1;
+        while let Body::Lambda(next) = lambda.body
+            && plain < args.len()
+        {
+            lambda = next;
+            plain += 1;
+        }
+        // All that `args` has for the functions before `lambda`; with one more, `lambda` itself is called.
+        let (taken, rest) = args.split_at(plain);
+        let body = match (lambda.body, rest) {
+            (Body::Code(body), [_, ..]) => Some(body),
+            _ => None,
+        };
+        let size = match body {
+            Some(_) => lambda.frame_size,
+            None => lambda.outer_params,
+        };
+        let env = match first {
+            0 => self.heap.env(Some(closure.env), size as usize),
+            _ => self.extended_frame(closure.env, first, size),
+        };
+        for (slot, arg) in (first..).zip(taken) {
+            env.set(slot, *arg);
+        }
+        match (body, rest) {
+            (Some(body), [arg, rest @ ..]) => {
+                Ok((self.call_closure(lambda, body, env, *arg, pos)?, rest))
+            }
+            _ => Ok((Value::from(self.heap.closure(lambda, env)), rest)),
         }
     }
 
     #[cold]
     fn while_calling(&self, error: EvalError, lambda: &LambdaCode, pos: Pos) -> EvalError {
-        let name = match lambda.name.get() {
+        let name = match lambda.name {
             Some(name) => format!("'{}'", self.name(name)),
             None => "anonymous lambda".to_owned(),
         };
@@ -199,7 +274,7 @@ impl Evaluator {
             ));
         };
         if lambda.arg.is_some() {
-            env.set(0, found);
+            env.set(lambda.outer_params, found);
         }
         let given = attrs.as_slice();
         let mut used = 0;
@@ -237,7 +312,7 @@ impl Evaluator {
     }
 
     fn lambda_name(&self, lambda: &LambdaCode) -> String {
-        lambda.name.get().map_or_else(
+        lambda.name.map_or_else(
             || "anonymous lambda".to_owned(),
             |name| self.name(name).into_owned(),
         )

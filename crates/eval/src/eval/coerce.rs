@@ -128,9 +128,7 @@ impl Evaluator {
                     text.extend_from_slice(part.bytes());
                     // An empty list leaves no gap, as in Nix.
                     let forced = self.force(*element, pos)?;
-                    let empty_list = forced
-                        .as_list()
-                        .is_some_and(super::super::heap::Array::is_empty);
+                    let empty_list = forced.as_list().is_some_and(crate::value::List::is_empty);
                     if index + 1 < elements.len() && !empty_list {
                         text.push(b' ');
                     }

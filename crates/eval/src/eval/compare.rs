@@ -49,17 +49,17 @@ impl Evaluator {
                 if a.len() != b.len() {
                     return Ok(false);
                 }
-                self.check_recursion(pos)?;
-                for (a, b) in a.iter().zip(b) {
-                    if !self.equal_elements(*a, *b, pos)? {
-                        return Ok(false);
+                self.descend(pos, |ev| {
+                    for (a, b) in a.iter().zip(b) {
+                        if !ev.equal_elements(*a, *b, pos)? {
+                            return Ok(false);
+                        }
                     }
-                }
-                Ok(true)
+                    Ok(true)
+                })
             }
             (ValueKind::Attrs(a), ValueKind::Attrs(b)) => {
-                self.check_recursion(pos)?;
-                self.equal_attrs(a, b, pos)
+                self.descend(pos, |ev| ev.equal_attrs(a, b, pos))
             }
             _ => Ok(false),
         }

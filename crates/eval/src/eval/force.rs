@@ -44,6 +44,7 @@ impl Evaluator {
             Pending::Apply(application) => {
                 self.call_function(application.head(), application.as_slice(), pos)
             }
+            Pending::ApplyOne(fun, arg) => self.call_function(fun, &[arg], pos),
         };
         match result {
             Ok(value) => {

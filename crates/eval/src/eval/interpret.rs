@@ -1,14 +1,17 @@
 //! Running code.
 
+use std::cell::Cell;
+
 use xbuild_syntax::symbol::Symbol;
 
 use super::Evaluator;
+use super::operators::small_integers;
 use crate::attrs::{Attrs, AttrsBuilder};
-use crate::code::{AttrsCode, BinaryCode, Code, CodeRef, IfCode, NameCode, SelectCode};
+use crate::code::{AttrsCode, BinaryCode, Code, CodeRef, IfCode, NameCode, SelectCode, WithScope};
 use crate::error::{EvalError, Result};
 use crate::heap::Env;
 use crate::position::Pos;
-use crate::value::{Attr, Closure, Value, ValueKind};
+use crate::value::{Attr, Value, ValueKind};
 
 impl Evaluator {
     /// Evaluates code to weak head normal form.
@@ -27,8 +30,13 @@ impl Evaluator {
                     }
                     return self.variable(frame, *slot, *pos);
                 }
-                Code::Select { subject, name, pos } => {
-                    return self.select(subject, *name, *pos, env);
+                Code::Select {
+                    subject,
+                    name,
+                    pos,
+                    hint,
+                } => {
+                    return self.select(subject, *name, *pos, hint, env);
                 }
                 Code::Call { fun, args, pos } => return self.eval_call(fun, args, *pos, env),
                 Code::If(if_code) => code = self.branch(if_code, env)?,
@@ -46,7 +54,7 @@ impl Evaluator {
                 Code::Binary(binary) => return self.eval_binary(binary, env),
                 Code::Attrs(attrs) => return self.eval_attrs(attrs, env),
                 Code::Lambda(lambda) => {
-                    return Ok(Value::from(self.heap.alloc(Closure { code: lambda, env })));
+                    return Ok(Value::from(self.heap.closure(lambda, env)));
                 }
                 Code::List(elements) => return Ok(self.eval_list(elements, env)),
                 Code::Assert(assert) => {
@@ -105,21 +113,13 @@ impl Evaluator {
     pub(crate) fn delay(&mut self, code: CodeRef, env: Env) -> Value {
         match code {
             Code::Const(value) => *value,
-            Code::Local { slot, .. } => match env.get(*slot) {
-                Some(value) => value,
-                None => Value::from(self.heap.thunk(code, env)),
-            },
-            Code::Outer { depth, slot, .. } => {
-                let mut frame = env.up();
-                for _ in 1..*depth {
-                    frame = frame.up();
-                }
-                match frame.get(*slot) {
+            Code::Lambda(lambda) => Value::from(self.heap.closure(lambda, env)),
+            Code::Local { .. } | Code::Outer { .. } | Code::Binary(_) | Code::Select { .. } => {
+                match at_hand(code, env) {
                     Some(value) => value,
                     None => Value::from(self.heap.thunk(code, env)),
                 }
             }
-            Code::Lambda(lambda) => Value::from(self.heap.alloc(Closure { code: lambda, env })),
             _ => Value::from(self.heap.thunk(code, env)),
         }
     }
@@ -129,7 +129,7 @@ impl Evaluator {
     pub(crate) fn delay_thunk(&mut self, code: CodeRef, env: Env) -> Value {
         match code {
             Code::Const(value) => *value,
-            Code::Lambda(lambda) => Value::from(self.heap.alloc(Closure { code: lambda, env })),
+            Code::Lambda(lambda) => Value::from(self.heap.closure(lambda, env)),
             // A variable may be a formal that is not set yet.
             _ => Value::from(self.heap.thunk(code, env)),
         }
@@ -180,8 +180,7 @@ impl Evaluator {
     #[inline(never)]
     fn eval_list(&mut self, elements: &'static [CodeRef], env: Env) -> Value {
         let heap = self.heap;
-        Value::from(heap.array_from_iter(
-            (),
+        Value::from(heap.list_from_iter(
             elements.len(),
             elements.iter().map(|code| self.delay(code, env)),
         ))
@@ -217,13 +216,20 @@ impl Evaluator {
     }
 
     #[inline(never)]
-    fn select(&mut self, subject: CodeRef, name: Symbol, pos: Pos, env: Env) -> Result<Value> {
+    fn select(
+        &mut self,
+        subject: CodeRef,
+        name: Symbol,
+        pos: Pos,
+        hint: &Cell<u32>,
+        env: Env,
+    ) -> Result<Value> {
         let subject = self.eval(subject, env)?;
         let Some(attrs) = subject.as_attrs() else {
             let error = self.type_error("a set", subject, pos);
             return Err(self.while_selecting(error, name, pos));
         };
-        match attrs.get(name) {
+        match attrs.get_hinted(name, hint) {
             Some(attr) => match self.force(attr.value, pos) {
                 Ok(value) => Ok(value),
                 Err(error) => Err(self.while_evaluating_attr(error, attr)),
@@ -256,9 +262,14 @@ impl Evaluator {
     #[cold]
     pub(crate) fn missing_attr(&self, attrs: Attrs, name: Symbol, pos: Pos) -> EvalError {
         let candidates = attrs.iter().map(|attr| self.symbols.name(attr.name));
-        EvalError::new(pos, format!("attribute '{}' missing", self.shown_symbol(name))).suggest(
-            crate::suggest::best_matches(self.symbols.name(name), candidates),
+        EvalError::new(
+            pos,
+            format!("attribute '{}' missing", self.shown_symbol(name)),
         )
+        .suggest(crate::suggest::best_matches(
+            self.symbols.name(name),
+            candidates,
+        ))
     }
 
     #[inline(never)]
@@ -325,25 +336,29 @@ impl Evaluator {
     fn lookup_with(
         &mut self,
         name: Symbol,
-        scopes: &'static [(u32, u32)],
+        scopes: &'static [WithScope],
         pos: Pos,
         env: Env,
     ) -> Result<Value> {
-        for &(depth, slot) in scopes {
+        for with in scopes {
             let mut frame = env;
-            for _ in 0..depth {
+            for _ in 0..with.depth {
                 frame = frame.up();
             }
-            let scope = self.variable(frame, slot, pos)?;
+            let scope = self.variable(frame, with.slot, pos)?;
             let Some(attrs) = scope.as_attrs() else {
                 return Err(self.type_error("a set", scope, pos).context(
                     pos,
                     "while evaluating the first subexpression of a with expression",
                 ));
             };
-            if let Some(attr) = attrs.get(name) {
+            if with.missing_in.get() == attrs.address() {
+                continue;
+            }
+            if let Some(attr) = attrs.get_hinted(name, &with.hint) {
                 return self.force(attr.value, pos);
             }
+            with.missing_in.set(attrs.address());
         }
         Err(self.undefined(name, pos))
     }
@@ -372,11 +387,7 @@ impl Evaluator {
                     value,
                 }
             });
-            return Ok(Value::from(heap.array_from_iter(
-                (),
-                code.attrs.len(),
-                attrs,
-            )));
+            return Ok(Value::from(heap.attrs_from_iter(code.attrs.len(), attrs)));
         }
         self.eval_dynamic_attrs(code, env)
     }
@@ -461,6 +472,55 @@ impl Evaluator {
     #[inline(never)]
     fn eval_binary(&mut self, code: &'static BinaryCode, env: Env) -> Result<Value> {
         self.binary_operator(code, env)
+    }
+}
+
+/// What an expression is without any evaluation that could fail or last: the value of a variable (which may be a thunk),
+/// arithmetic with integers, an attribute that was evaluated already.
+#[inline]
+fn at_hand(code: CodeRef, env: Env) -> Option<Value> {
+    match code {
+        Code::Const(value) => Some(*value),
+        Code::Local { slot, .. } => env.get(*slot),
+        Code::Outer { depth, slot, .. } => {
+            let mut frame = env.up();
+            for _ in 1..*depth {
+                frame = frame.up();
+            }
+            frame.get(*slot)
+        }
+        Code::Binary(binary) => {
+            let left = operand_at_hand(binary.left, env)?;
+            let right = operand_at_hand(binary.right, env)?;
+            small_integers(binary.op, left, right)
+        }
+        Code::Select {
+            subject,
+            name,
+            hint,
+            ..
+        } => {
+            let subject = operand_at_hand(subject, env)?.as_attrs()?;
+            let value = subject.get_hinted(*name, hint)?.value.known()?;
+            // A function or a float that is selected twice is not the same in comparisons of lists.
+            match value.kind() {
+                ValueKind::Lambda(_)
+                | ValueKind::Builtin(_)
+                | ValueKind::Partial(_)
+                | ValueKind::Float(_) => None,
+                _ => Some(value),
+            }
+        }
+        _ => None,
+    }
+}
+
+/// The value of a constant or variable, if it was evaluated already.
+#[inline]
+fn operand_at_hand(code: CodeRef, env: Env) -> Option<Value> {
+    match code {
+        Code::Const(_) | Code::Local { .. } | Code::Outer { .. } => at_hand(code, env)?.known(),
+        _ => None,
     }
 }
 

@@ -23,6 +23,7 @@ use xbuild_syntax::symbol::{Symbol, Symbols};
 use crate::attrs::AttrsBuilder;
 use crate::builtins;
 use crate::error::Result;
+use crate::flakes::FlakeLoader;
 use crate::globals;
 use crate::heap::Heap;
 use crate::host::Host;
@@ -55,6 +56,8 @@ pub struct Evaluator {
     pub sources: Sources,
     /// What builtins keep between calls.
     pub builtin_state: builtins::State,
+    /// Who does `builtins.getFlake`.
+    pub flakes: Option<Rc<dyn FlakeLoader>>,
     /// The variables of the global scope.
     pub(crate) globals: FxHashMap<Symbol, Value>,
     /// The set `builtins`.
@@ -98,6 +101,7 @@ impl Evaluator {
             positions: Positions::default(),
             sources: Sources::new(),
             builtin_state: builtins::State::default(),
+            flakes: None,
             globals: globals.names,
             builtins: globals.builtins,
             imports: FxHashMap::default(),
@@ -177,7 +181,7 @@ impl Evaluator {
     #[inline]
     #[must_use]
     pub fn apply_later(&self, fun: Value, args: &[Value]) -> Value {
-        Value::from(self.heap.thunk_apply(self.heap.array(fun, args)))
+        Value::from(self.heap.thunk_apply(fun, args))
     }
 
     /// The context element of a store path (`/nix/store/…`).

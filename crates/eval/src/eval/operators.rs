@@ -9,6 +9,24 @@ use crate::position::Pos;
 use crate::string::ContextSet;
 use crate::value::{Value, ValueKind};
 
+/// The result of an operator on integers that are immediate in their words, if it is immediate too.
+#[inline]
+pub(super) fn small_integers(op: Operator, left: Value, right: Value) -> Option<Value> {
+    let (a, b) = (left.as_small_int()?, right.as_small_int()?);
+    match op {
+        // These cannot overflow 64 bits.
+        Operator::Add => Value::small_int(a + b),
+        Operator::Sub => Value::small_int(a - b),
+        Operator::Eq => Some(Value::bool(a == b)),
+        Operator::NotEq => Some(Value::bool(a != b)),
+        Operator::Less => Some(Value::bool(a < b)),
+        Operator::LessEq => Some(Value::bool(a <= b)),
+        Operator::Greater => Some(Value::bool(a > b)),
+        Operator::GreaterEq => Some(Value::bool(a >= b)),
+        _ => None,
+    }
+}
+
 impl Evaluator {
     #[inline(never)]
     pub(super) fn binary_operator(&mut self, code: &'static BinaryCode, env: Env) -> Result<Value> {
@@ -73,7 +91,10 @@ impl Evaluator {
             _ => {
                 let left = self.eval(code.left, env)?;
                 let right = self.eval(code.right, env)?;
-                self.strict_operator(code.op, left, right, pos)
+                match small_integers(code.op, left, right) {
+                    Some(value) => Ok(value),
+                    None => self.strict_operator(code.op, left, right, pos),
+                }
             }
         }
     }
@@ -327,10 +348,8 @@ impl Evaluator {
         }
         let (left, right) = (left.as_slice(), right.as_slice());
         let all = left.iter().chain(right).copied();
-        Ok(Value::from(self.heap.array_from_iter(
-            (),
-            left.len() + right.len(),
-            all,
-        )))
+        Ok(Value::from(
+            self.heap.list_from_iter(left.len() + right.len(), all),
+        ))
     }
 }

@@ -97,11 +97,11 @@ impl Evaluator {
                 }
                 ContextElem::Built { drv, output } => {
                     if !self.settings.allow_import_from_derivation {
-                        let drv = self.name(drv);
+                        let (drv, output) = (self.name(drv), self.name(output));
                         return Err(EvalError::new(
                             pos,
                             format!(
-                                "cannot build '{drv}' during evaluation because the option 'allow-import-from-derivation' is disabled"
+                                "cannot build '{drv}^{output}' during evaluation because the option 'allow-import-from-derivation' is disabled"
                             ),
                         ));
                     }

@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use compression::Compression;
 pub use compression::decompressed;
-pub(crate) use path::EntryPath;
+pub use path::EntryPath;
 pub(crate) use tar::{Entry, Kind, for_each_entry};
-pub(crate) use tree::{OnExisting, Tree};
+pub use tree::{OnExisting, Tree};
 
 /// An archive that could not be unpacked. Nothing is left at the destination.
 #[derive(Debug, thiserror::Error)]

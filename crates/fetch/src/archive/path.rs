@@ -9,11 +9,14 @@ const MAX_LENGTH: usize = 4096;
 
 /// A path below the root of a tree: components that are not empty, `.` or `..`, joined by `/`. The root itself is empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct EntryPath(Vec<u8>);
+pub struct EntryPath(Vec<u8>);
 
 impl EntryPath {
-    /// The path that an archive's entry names. An error says what is wrong with it.
-    pub(crate) fn parse(name: &[u8]) -> Result<Self, &'static str> {
+    /// The path that an archive's entry names.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(name: &[u8]) -> Result<Self, &'static str> {
         if name.is_empty() {
             return Err("it has no name");
         }

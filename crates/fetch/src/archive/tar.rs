@@ -21,6 +21,8 @@ pub(crate) struct Entry<'a> {
     /// As the archive has it.
     pub(crate) name: Vec<u8>,
     pub(crate) kind: Kind,
+    /// When it was last changed, in seconds since 1970.
+    pub(crate) modified: u64,
     /// The content of a file.
     pub(crate) data: &'a mut dyn Read,
 }
@@ -46,6 +48,7 @@ struct Pending {
     name: Option<Vec<u8>>,
     link: Option<Vec<u8>>,
     size: Option<u64>,
+    modified: Option<u64>,
 }
 
 /// Reads an archive to its end and calls `visit` for each entry. `archive` is its name in errors.
@@ -86,7 +89,14 @@ pub(crate) fn for_each_entry(
             // Comments, such as the commit that `git archive` was called for.
             EntryType::XGlobalHeader => {}
             _ => {
-                let Pending { name, link, size } = std::mem::take(&mut pending);
+                let Pending {
+                    name,
+                    link,
+                    size,
+                    modified,
+                } = std::mem::take(&mut pending);
+                // What is no number is no time; nothing but `lastModified` of an input depends on it.
+                let modified = modified.or_else(|| entry.header().mtime().ok());
                 let name = name.unwrap_or(header_name);
                 let header_size = entry.header().entry_size().map_err(read)?;
                 if size.is_some_and(|size| size != header_size) {
@@ -132,6 +142,7 @@ pub(crate) fn for_each_entry(
                 visit(Entry {
                     name,
                     kind,
+                    modified: modified.unwrap_or_default(),
                     data: &mut entry,
                 })?;
             }
@@ -186,6 +197,12 @@ fn pax(
         match record.key_bytes() {
             b"path" => pending.name = Some(value),
             b"linkpath" => pending.link = Some(value),
+            b"mtime" => {
+                // With a fraction, and negative before 1970.
+                let text = std::str::from_utf8(&value).unwrap_or_default();
+                let seconds = text.split('.').next().unwrap_or_default();
+                pending.modified = Some(seconds.parse().unwrap_or_default());
+            }
             b"size" => {
                 let size = std::str::from_utf8(&value)
                     .ok()

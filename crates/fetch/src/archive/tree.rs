@@ -15,7 +15,7 @@ use super::{EntryPath, UnpackError};
 
 /// What happens when a path is there already. Directories always merge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum OnExisting {
+pub enum OnExisting {
     /// The later entry replaces the earlier one, as tar does it.
     Replace,
     /// Both must be the same.
@@ -30,7 +30,7 @@ enum Node {
 }
 
 /// A tree being written; removed when dropped before [`finish`](Self::finish).
-pub(crate) struct Tree {
+pub struct Tree {
     root: PathBuf,
     on_existing: OnExisting,
     /// What is where, and which archive it is from.
@@ -41,7 +41,10 @@ pub(crate) struct Tree {
 
 impl Tree {
     /// An empty tree at `root`, which must not exist.
-    pub(crate) fn create(root: &Path, on_existing: OnExisting) -> Result<Self, UnpackError> {
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub fn create(root: &Path, on_existing: OnExisting) -> Result<Self, UnpackError> {
         make_directory(root)?;
         let nodes = HashMap::from([(EntryPath::default(), (Node::Directory, 0))]);
         Ok(Self {
@@ -54,12 +57,12 @@ impl Tree {
     }
 
     /// Says that what follows comes from `archive`.
-    pub(crate) fn begin(&mut self, archive: &Path) {
+    pub fn begin(&mut self, archive: &Path) {
         self.archives.push(archive.to_owned());
     }
 
     /// Keeps the tree.
-    pub(crate) fn finish(mut self) {
+    pub fn finish(mut self) {
         self.finished = true;
     }
 
@@ -77,7 +80,11 @@ impl Tree {
         matches!(self.nodes.get(path), Some((Node::Directory, _)))
     }
 
-    pub(crate) fn directory(&mut self, path: &EntryPath) -> Result<(), UnpackError> {
+    /// A directory.
+    ///
+    /// # Errors
+    /// If something else is there, or it cannot be made.
+    pub fn directory(&mut self, path: &EntryPath) -> Result<(), UnpackError> {
         self.parents(path)?;
         match self.nodes.get(path) {
             Some((Node::Directory, _)) => return Ok(()),
@@ -89,7 +96,11 @@ impl Tree {
         Ok(())
     }
 
-    pub(crate) fn file(
+    /// A file of `size` bytes.
+    ///
+    /// # Errors
+    /// If a directory is there, its parent is none, it has another size, or it cannot be written.
+    pub fn file(
         &mut self,
         path: &EntryPath,
         executable: bool,
@@ -123,7 +134,11 @@ impl Tree {
         Ok(())
     }
 
-    pub(crate) fn symlink(&mut self, path: &EntryPath, target: &[u8]) -> Result<(), UnpackError> {
+    /// A symbolic link. Its target may be anything.
+    ///
+    /// # Errors
+    /// If a directory is there, its parent is none, or it cannot be made.
+    pub fn symlink(&mut self, path: &EntryPath, target: &[u8]) -> Result<(), UnpackError> {
         self.parents(path)?;
         let node = Node::Symlink(target.to_vec());
         if let Some((existing, _)) = self.nodes.get(path) {

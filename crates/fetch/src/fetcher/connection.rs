@@ -13,7 +13,7 @@ use ureq::http::header::{
     CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, HeaderName, LAST_MODIFIED, RETRY_AFTER,
 };
 
-use crate::http::{Client, Failure, Resume};
+use crate::http::{Client, Failure, Question};
 
 /// The most bytes that are passed on at once.
 pub(super) const CHUNK: usize = 64 * 1024;
@@ -44,12 +44,15 @@ pub(super) struct Head {
     /// A strong entity tag, or the date of the last change.
     pub(super) validator: Option<String>,
     pub(super) retry_after: Option<Duration>,
+    /// The entity tag, weak or strong.
+    pub(super) etag: Option<String>,
+    pub(super) immutable_url: Option<String>,
 }
 
 pub(super) fn start(
     client: &Arc<Client>,
     url: &str,
-    resume: Option<Resume>,
+    question: Question,
 ) -> io::Result<Receiver<Event>> {
     let (sender, receiver) = sync_channel(QUEUE);
     let client = Arc::clone(client);
@@ -57,8 +60,8 @@ pub(super) fn start(
     thread::Builder::new()
         .name("download".to_owned())
         .spawn(move || {
-            let last = run(&client, &url, resume.as_ref(), &sender)
-                .map_or_else(Event::Failed, |()| Event::End);
+            let last =
+                run(&client, &url, &question, &sender).map_or_else(Event::Failed, |()| Event::End);
             // If nobody listens any more, nobody needs to know.
             let _ = sender.send(last);
         })?;
@@ -68,16 +71,17 @@ pub(super) fn start(
 fn run(
     client: &Client,
     url: &str,
-    resume: Option<&Resume>,
+    question: &Question,
     events: &SyncSender<Event>,
 ) -> Result<(), Failure> {
-    let (url, response) = client.get(url, resume)?;
+    let reply = client.get(url, question)?;
+    let response = reply.response;
     let status = response.status().as_u16();
-    if events
-        .send(Event::Head(Head::new(url, status, response.headers())))
-        .is_err()
-        || !matches!(status, 200 | 206)
-    {
+    let head = Head {
+        immutable_url: reply.immutable_url,
+        ..Head::new(reply.url, status, response.headers())
+    };
+    if events.send(Event::Head(head)).is_err() || !matches!(status, 200 | 206) {
         return Ok(());
     }
     let mut body = response.into_body().into_reader();
@@ -110,6 +114,8 @@ impl Head {
         Self {
             url,
             status,
+            etag: text(ETAG).map(str::to_owned),
+            immutable_url: None,
             length: text(CONTENT_LENGTH).and_then(|length| length.parse().ok()),
             range_start,
             range_total,

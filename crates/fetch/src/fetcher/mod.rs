@@ -16,7 +16,7 @@ use xbuild_store_model::Hash;
 
 use crate::error::FetchError;
 use crate::http::proxy::ProxySettings;
-use crate::http::{Client, Limits, Resume};
+use crate::http::{Client, Limits, Question, Resume};
 use crate::mirror::Mirrors;
 use connection::{Event, Head};
 use partial::Partial;
@@ -80,6 +80,28 @@ pub struct Fetched {
     pub size: u64,
 }
 
+/// What is asked for besides the URL.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// Further headers, by name. A server that a redirect leads to does not get them.
+    pub headers: Vec<(String, String)>,
+    /// The entity tag (RFC 9110, section 8.8.3) of a version that is there already: it need not be sent again.
+    pub known_etag: Option<String>,
+}
+
+/// What a server says of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The file; `None` if it is the version that was there already.
+    pub fetched: Option<Fetched>,
+    /// Its entity tag.
+    pub etag: Option<String>,
+    /// Where it came from, after redirects.
+    pub url: String,
+    /// A URL of the same content that never changes, if the server told one: the `Link` header with `rel="immutable"`.
+    pub immutable_url: Option<String>,
+}
+
 /// Downloads files. Connections to a server are used again; share one `Fetcher` between all threads.
 #[derive(Debug)]
 pub struct Fetcher {
@@ -101,6 +123,11 @@ struct Download<'a> {
     total: Option<u64>,
     /// Some of the content came from a later connection than the rest.
     resumed: bool,
+    request: &'a Request,
+    etag: Option<String>,
+    url: String,
+    immutable_url: Option<String>,
+    not_modified: bool,
 }
 
 /// How an attempt ended, if it did not bring the file.
@@ -160,6 +187,27 @@ impl Fetcher {
         progress: &mut dyn FnMut(Progress),
         cancel: &AtomicBool,
     ) -> Result<Fetched, FetchError> {
+        let request = Request::default();
+        let answer = self.ask(url, &request, dest, expected, progress, cancel)?;
+        answer.fetched.ok_or_else(|| FetchError::Status {
+            url: answer.url,
+            status: 304,
+        })
+    }
+
+    /// As [`Fetcher::fetch`], with a request of more than a URL, and an answer of more than the file.
+    ///
+    /// # Errors
+    /// See [`FetchError`]. `dest` is untouched then, and no temporary file is left.
+    pub fn ask(
+        &self,
+        url: &str,
+        request: &Request,
+        dest: &Path,
+        expected: Option<&Hash>,
+        progress: &mut dyn FnMut(Progress),
+        cancel: &AtomicBool,
+    ) -> Result<Answer, FetchError> {
         let actual = self.options.mirrors.resolve(url)?;
         let shown = if actual == url {
             url.to_owned()
@@ -176,10 +224,24 @@ impl Fetcher {
             validator: None,
             total: None,
             resumed: false,
+            request,
+            etag: None,
+            url: actual.clone(),
+            immutable_url: None,
+            not_modified: false,
         };
         match local_path(&actual)? {
             Some(path) => download.copy(&path)?,
             None => self.download(&actual, &mut download)?,
+        }
+        let answer = |fetched, download: &Download<'_>| Answer {
+            fetched,
+            etag: download.etag.clone(),
+            url: download.url.clone(),
+            immutable_url: download.immutable_url.clone(),
+        };
+        if download.not_modified {
+            return Ok(answer(None, &download));
         }
         let fetched = download.partial.fetched();
         if let Some(&expected) = expected.filter(|&&expected| expected != fetched.hash) {
@@ -189,8 +251,9 @@ impl Fetcher {
                 got: Box::new(fetched.hash),
             });
         }
+        let answer = answer(Some(fetched), &download);
         download.partial.persist(dest)?;
-        Ok(fetched)
+        Ok(answer)
     }
 
     fn download(&self, url: &str, download: &mut Download<'_>) -> Result<(), FetchError> {
@@ -340,8 +403,14 @@ impl Download<'_> {
             offset: self.partial.size(),
             validator: self.validator.clone(),
         });
+        let question = Question {
+            // The rest of a file is of the version whose begin is there.
+            known: self.request.known_etag.clone().filter(|_| !resumable),
+            headers: self.request.headers.clone(),
+            resume,
+        };
         let events =
-            connection::start(client, url, resume).map_err(|error| FetchError::Transfer {
+            connection::start(client, url, question).map_err(|error| FetchError::Transfer {
                 url: self.shown.clone(),
                 attempts: self.attempt,
                 reason: format!("cannot start a thread: {error}"),
@@ -390,6 +459,17 @@ impl Download<'_> {
                 self.restart()?;
                 self.total = head.length;
                 self.validator = head.validator;
+                self.etag = head.etag;
+                self.url = head.url;
+                self.immutable_url = head.immutable_url;
+                Ok(None)
+            }
+            304 if self.request.known_etag.is_some() => {
+                self.restart()?;
+                self.not_modified = true;
+                self.etag = head.etag;
+                self.url = head.url;
+                self.immutable_url = head.immutable_url;
                 Ok(None)
             }
             206 if head.range_start == Some(self.partial.size()) && self.partial.size() > 0 => {

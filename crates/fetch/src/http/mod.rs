@@ -51,6 +51,25 @@ pub(crate) struct Resume {
     pub(crate) validator: Option<String>,
 }
 
+/// What is asked for besides the URL.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Question {
+    pub(crate) resume: Option<Resume>,
+    /// Further headers; a server that a redirect leads to does not get them.
+    pub(crate) headers: Vec<(String, String)>,
+    /// The entity tag of a version that is there already.
+    pub(crate) known: Option<String>,
+}
+
+/// A response, and how it came.
+pub(crate) struct Reply {
+    /// Where it came from, after redirects.
+    pub(crate) url: String,
+    pub(crate) response: Response<Body>,
+    /// A URL of the same content that never changes, if a server on the way told one.
+    pub(crate) immutable_url: Option<String>,
+}
+
 /// How to get to a server. There is one agent, with its pool of open connections, for each.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Route {
@@ -80,20 +99,25 @@ impl Client {
     }
 
     /// Asks for `url`, follows redirects, and answers with the final URL and its response, whatever its status.
-    pub(crate) fn get(
-        &self,
-        url: &str,
-        resume: Option<&Resume>,
-    ) -> Result<(String, Response<Body>), Failure> {
+    pub(crate) fn get(&self, url: &str, question: &Question) -> Result<Reply, Failure> {
         let mut visited = vec![url.to_owned()];
+        let mut immutable_url = None;
+        let mut first_host = None;
         loop {
             let current = &visited[visited.len() - 1];
             let uri: Uri = current
                 .parse()
                 .map_err(|error| Failure::lasting(format!("'{current}' is not a URL: {error}")))?;
-            let response = self.get_once(&uri, resume)?;
+            let host = uri.host().map(str::to_owned);
+            let same_host = *first_host.get_or_insert_with(|| host.clone()) == host;
+            let response = self.get_once(&uri, question, same_host)?;
+            immutable_url = immutable_link(response.headers()).or(immutable_url);
             if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
-                return Ok((visited.pop().unwrap_or_default(), response));
+                return Ok(Reply {
+                    url: visited.pop().unwrap_or_default(),
+                    response,
+                    immutable_url,
+                });
             }
             let location = response.headers().get(header::LOCATION);
             let location = location.ok_or_else(|| {
@@ -121,7 +145,12 @@ impl Client {
         }
     }
 
-    fn get_once(&self, uri: &Uri, resume: Option<&Resume>) -> Result<Response<Body>, Failure> {
+    fn get_once(
+        &self,
+        uri: &Uri,
+        question: &Question,
+        same_host: bool,
+    ) -> Result<Response<Body>, Failure> {
         let tls = match uri.scheme_str() {
             Some("http") => false,
             Some("https") => true,
@@ -147,7 +176,13 @@ impl Client {
         if let Some(authorization) = authorization {
             request = request.header(header::PROXY_AUTHORIZATION, authorization);
         }
-        if let Some(resume) = resume {
+        for (name, value) in question.headers.iter().filter(|_| same_host) {
+            request = request.header(name, value);
+        }
+        if let Some(known) = &question.known {
+            request = request.header(header::IF_NONE_MATCH, known);
+        }
+        if let Some(resume) = &question.resume {
             request = request.header(header::RANGE, format!("bytes={}-", resume.offset));
             if let Some(validator) = &resume.validator {
                 request = request.header(header::IF_RANGE, validator);
@@ -217,4 +252,20 @@ impl Client {
         };
         Failure { reason, transient }
     }
+}
+
+/// The URL of a `Link: <URL>; rel="immutable"` header (the manual's "Lockable HTTP Tarball Protocol").
+fn immutable_link(headers: &ureq::http::HeaderMap) -> Option<String> {
+    headers.get_all(header::LINK).iter().find_map(|value| {
+        let (url, relation) = value
+            .to_str()
+            .ok()?
+            .trim()
+            .strip_prefix('<')?
+            .split_once('>')?;
+        let relation = relation.trim_start_matches([';', ' ']);
+        relation
+            .starts_with("rel=\"immutable\"")
+            .then(|| url.to_owned())
+    })
 }

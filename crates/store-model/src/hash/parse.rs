@@ -11,7 +11,9 @@ use crate::base32::{self, Base32Error};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HashError {
     /// A name that is no algorithm's.
-    #[error("unknown hash algorithm '{name}', expect 'blake3', 'md5', 'sha1', 'sha256', or 'sha512'")]
+    #[error(
+        "unknown hash algorithm '{name}', expect 'blake3', 'md5', 'sha1', 'sha256', or 'sha512'"
+    )]
     UnknownAlgorithm {
         /// The name.
         name: String,

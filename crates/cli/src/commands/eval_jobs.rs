@@ -1,0 +1,150 @@
+//! `xbuild eval-jobs`
+
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+
+use xbuild_eval_jobs::worker::{Options, Worker};
+use xbuild_eval_jobs::{memory, supervisor};
+
+use crate::args::{Common, EvalJobs};
+use crate::commands::eval::{
+    Problem, arguments, current_dir, evaluate, expression_of, with_evaluator,
+};
+use crate::failure::Failure;
+use crate::installable::{self, Expression};
+use crate::output;
+use crate::session::Session;
+
+pub(crate) fn run(common: &Common, args: &EvalJobs) -> Result<(), Failure> {
+    if args.worker {
+        return work(common, args);
+    }
+    if args.inputs.arg_from_stdin.is_some() {
+        return Err(Failure::text(
+            "--arg-from-stdin cannot be shared by several processes; use --arg-from-file",
+        ));
+    }
+    // Mistakes of the command line are told once, not by each worker; and a signal ends the program.
+    let session = Session::open(common, &[], false)?;
+    let workers = args
+        .workers
+        .map_or_else(xbuild_realise::settings::processors, usize::from);
+    let program = std::env::current_exe()
+        .map_err(|error| Failure::text(format!("cannot find the program itself: {error}")))?;
+    let start = || -> io::Result<Child> {
+        Command::new(&program)
+            .args(std::env::args_os().skip(1))
+            .arg("--worker")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+    };
+    let sink = |line: &xbuild_eval_jobs::line::Line| -> io::Result<()> {
+        let mut text = serde_json::to_vec(line)?;
+        text.push(b'\n');
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(&text)?;
+        stdout.flush()
+    };
+    let summary = supervisor::run(workers, &start, &sink).map_err(|error| match error {
+        supervisor::Error::Write(error) if error.kind() == io::ErrorKind::BrokenPipe => Failure {
+            message: String::new(),
+            code: 141,
+        },
+        error => Failure::text(error.to_string()),
+    })?;
+    if session.cancel.is_cancelled() {
+        return Err(Failure {
+            message: "interrupted".to_owned(),
+            code: 130,
+        });
+    }
+    if summary.failed > 0 {
+        let failed = output::count(summary.failed, "attribute", "attributes");
+        output::note(format!(
+            "xbuild: {failed} could not be evaluated, {} could",
+            summary.jobs
+        ));
+    }
+    Ok(())
+}
+
+/// A worker process.
+fn work(common: &Common, args: &EvalJobs) -> Result<(), Failure> {
+    let cannot = |what: &str, error: io::Error| Failure::text(format!("cannot {what}: {error}"));
+    // Without a supervisor there is nobody to work for.
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
+        .map_err(|error| cannot("watch the supervisor", error.into()))?;
+    let mut common = common.clone();
+    if args.impure {
+        common
+            .option
+            .extend(["pure-eval".to_owned(), "false".to_owned()]);
+    }
+    let session = Arc::new(Session::open(&common, &[], false)?);
+    let limit = args.max_memory_size.saturating_mul(1 << 20);
+    memory::watch(limit.saturating_add(limit / 2))
+        .map_err(|error| cannot("watch the memory", error))?;
+    let options = Options {
+        force_recurse: args.force_recurse,
+        meta: args.meta,
+        check_cache_status: args.check_cache_status,
+        no_instantiate: args.no_instantiate,
+        show_trace: session.settings.show_trace,
+        max_memory: limit,
+    };
+    let (expression, attribute) = named(&session, args)?;
+    with_evaluator(&session, &args.inputs, |evaluator| {
+        // The root is evaluated when it is asked for, so that its errors are told in a line.
+        let root = xbuild_eval_jobs::worker::Root {
+            value: None,
+            evaluate: Box::new(move |evaluator| {
+                evaluate(evaluator, &expression, &attribute, &args.inputs).map_err(as_eval_error)
+            }),
+        };
+        let given = arguments(evaluator, &args.inputs)?;
+        let apply = match &args.apply {
+            Some(function) => Some(evaluator.eval_expr(function, &current_dir()?)?),
+            None => None,
+        };
+        let mut worker = Worker::new(evaluator, root, given, apply, options);
+        worker
+            .serve(io::stdin().lock(), io::stdout().lock())
+            .map_err(|error| Problem::Other(cannot("talk to the supervisor", error)))
+    })
+}
+
+fn as_eval_error(problem: Problem) -> xbuild_eval::EvalError {
+    match problem {
+        Problem::Eval(error) => error,
+        Problem::Other(failure) => {
+            xbuild_eval::EvalError::new(xbuild_eval::Pos::NONE, failure.message)
+        }
+    }
+}
+
+/// The expression, and the attribute whose attributes are wanted.
+fn named(session: &Session, args: &EvalJobs) -> Result<(Expression, String), Failure> {
+    let attribute = args.attribute.clone().unwrap_or_default();
+    match (&args.expr, &args.what) {
+        (Some(text), _) => Ok((Expression::Text(text.clone()), attribute)),
+        (None, Some(what)) if what.contains('#') => {
+            let (expression, path) = installable::expression(session, what)?;
+            let joined = match (path.as_str(), attribute.as_str()) {
+                ("", _) => attribute,
+                (_, "") => path,
+                _ => format!("{path}.{attribute}"),
+            };
+            Ok((expression, joined))
+        }
+        (None, Some(what)) if what == "-" => Err(Failure::text(
+            "standard input cannot be shared by several processes; name a file",
+        )),
+        (None, Some(what)) => Ok((expression_of(Path::new(what))?, attribute)),
+        (None, None) => Err(Failure::text(
+            "nothing to evaluate: give a FILE or --expr E",
+        )),
+    }
+}

@@ -1,0 +1,240 @@
+//! `xbuild flake`
+
+use std::sync::Arc;
+
+use xbuild_flake::check::{CheckOptions, check};
+use xbuild_flake::outputs::of_flake;
+use xbuild_flake::show::{ShowOptions, show};
+use xbuild_flake::{LockFlags, metadata, parse_input_path};
+use xbuild_flake_ref::FlakeRef;
+use xbuild_realise::{Mode, Wanted};
+
+use crate::args::{Common, Flake, Inputs, LockArgs};
+use crate::commands::eval::{Problem, with_evaluator_for};
+use crate::failure::Failure;
+use crate::flake_installable::{self as flakes, lock_flags};
+use crate::output;
+use crate::progress::Printer;
+use crate::session::Session;
+
+pub(crate) fn run(common: &Common, args: &Flake) -> Result<(), Failure> {
+    match args {
+        Flake::Show {
+            flake,
+            json,
+            legacy,
+            all_systems,
+            impure,
+            lock,
+        } => {
+            let session = open(common, *impure, false)?;
+            let options = ShowOptions {
+                json: *json,
+                legacy: *legacy,
+                all_systems: *all_systems,
+                system: session.settings.system.clone(),
+            };
+            run_show(&session, flake, lock, &options)
+        }
+        Flake::Metadata { flake, json, lock } => {
+            run_metadata(&open(common, false, false)?, flake, *json, lock)
+        }
+        Flake::Lock { flake, lock } => {
+            let flags = LockFlags {
+                fail_on_unlocked: true,
+                ..lock_flags(lock)?
+            };
+            run_lock(&fresh(common)?, flake, &flags)
+        }
+        Flake::Update {
+            inputs,
+            flake,
+            lock,
+        } => run_update(common, inputs, flake, lock),
+        Flake::Check {
+            flake,
+            no_build,
+            all_systems,
+            impure,
+            lock,
+        } => run_check(
+            &open(common, *impure, !*no_build)?,
+            flake,
+            lock,
+            *all_systems,
+            *no_build,
+        ),
+    }
+}
+
+fn open(common: &Common, impure: bool, builds: bool) -> Result<Arc<Session>, Failure> {
+    let overrides: &[_] = if impure {
+        &[("pure-eval", "false".to_owned())]
+    } else {
+        &[]
+    };
+    Ok(Arc::new(Session::open(common, overrides, builds)?))
+}
+
+/// A session that takes nothing for what it was some time ago.
+fn fresh(common: &Common) -> Result<Arc<Session>, Failure> {
+    let overrides = [("tarball-ttl", "0".to_owned())];
+    Ok(Arc::new(Session::open(common, &overrides, false)?))
+}
+
+fn reference(flake: &str) -> Result<FlakeRef, Failure> {
+    let (reference, fragment) = flakes::parse(flake)?;
+    if fragment.is_empty() {
+        return Ok(reference);
+    }
+    Err(Failure::text(format!(
+        "unexpected fragment '{fragment}' in flake reference '{flake}'"
+    )))
+}
+
+fn inputs() -> Inputs {
+    Inputs::default()
+}
+
+fn run_show(
+    session: &Arc<Session>,
+    flake: &str,
+    lock: &LockArgs,
+    options: &ShowOptions,
+) -> Result<(), Failure> {
+    let reference = reference(flake)?;
+    let flags = lock_flags(lock)?;
+    let shown = with_evaluator_for(session, &inputs(), true, |ev, all| {
+        let locked = flakes::lock(session, ev, all, &reference, &flags)?;
+        // To show something, nothing is built.
+        ev.settings.allow_import_from_derivation = false;
+        let value = all.call(ev, &locked)?;
+        let outputs = of_flake(ev, value)?;
+        Ok(show(ev, outputs, &locked.flake.locked.show(), options)?)
+    })?;
+    for warning in &shown.warnings {
+        output::note(format!("warning: {warning}"));
+    }
+    if options.json {
+        return output::line(shown.json.to_string());
+    }
+    shown.lines.iter().try_for_each(output::line)
+}
+
+fn run_metadata(
+    session: &Arc<Session>,
+    flake: &str,
+    json: bool,
+    lock: &LockArgs,
+) -> Result<(), Failure> {
+    let reference = reference(flake)?;
+    let flags = lock_flags(lock)?;
+    let hash_suffices = session.settings.inputs.allow_dirty_locks;
+    let text = with_evaluator_for(session, &inputs(), true, |ev, all| {
+        let locked = all.lock(ev, &reference, &flags)?;
+        Ok(if json {
+            format!("{}\n", metadata::to_json(&locked, hash_suffices))
+        } else {
+            metadata::to_text(&locked, hash_suffices)
+        })
+    })?;
+    output::bytes(text.as_bytes())
+}
+
+fn run_lock(session: &Arc<Session>, flake: &str, flags: &LockFlags) -> Result<(), Failure> {
+    let reference = reference(flake)?;
+    with_evaluator_for(session, &inputs(), true, |ev, all| {
+        flakes::lock(session, ev, all, &reference, flags)?;
+        Ok(())
+    })
+}
+
+fn run_update(
+    common: &Common,
+    inputs: &[String],
+    flake: &str,
+    lock: &LockArgs,
+) -> Result<(), Failure> {
+    let mut flags = lock_flags(lock)?;
+    for input in inputs {
+        let path = parse_input_path(input).and_then(|path| {
+            if path.is_empty() {
+                Err("input path to be updated cannot be zero-length; it would refer to the flake itself, not an input".to_owned())
+            } else {
+                Ok(path)
+            }
+        });
+        let path = path.map_err(|error| {
+            output::note(format!("warning: Invalid flake input '{input}'. To update a specific flake, use 'xbuild flake update --flake {input}' instead."));
+            Failure::text(error)
+        })?;
+        if !flags.updates.insert(path) {
+            output::note(format!(
+                "warning: Input '{input}' was specified multiple times. You may have done this by accident."
+            ));
+        }
+    }
+    flags.recreate = flags.updates.is_empty();
+    flags.write = true;
+    run_lock(&fresh(common)?, flake, &flags)
+}
+
+fn run_check(
+    session: &Arc<Session>,
+    flake: &str,
+    lock: &LockArgs,
+    all_systems: bool,
+    no_build: bool,
+) -> Result<(), Failure> {
+    let reference = reference(flake)?;
+    let flags = lock_flags(lock)?;
+    let options = CheckOptions {
+        all_systems,
+        keep_going: session.settings.keep_going,
+        system: session.settings.system.clone(),
+    };
+    let full_trace = session.settings.show_trace;
+    let found = with_evaluator_for(session, &inputs(), true, |ev, all| {
+        let locked = flakes::lock(session, ev, all, &reference, &flags)?;
+        let value = all.call(ev, &locked)?;
+        let outputs = of_flake(ev, value)?;
+        let found = check(ev, outputs, &options).map_err(Problem::from)?;
+        if !no_build {
+            ev.flush()?;
+        }
+        for warning in &found.warnings {
+            output::note(format!("warning: {warning}"));
+        }
+        for error in &found.errors {
+            output::note(ev.render(error, full_trace));
+        }
+        let failed = !found.errors.is_empty();
+        Ok((found.checks, found.omitted, failed))
+    })?;
+    let (checks, omitted, failed) = found;
+    if !no_build && !checks.is_empty() {
+        let wanted: Vec<Wanted> = checks
+            .into_iter()
+            .map(|(_, drv)| Wanted::Outputs(drv, None))
+            .collect();
+        let printer = Printer::new(false);
+        let realised =
+            session.with_realiser(&printer, |realiser| realiser.realise(&wanted, Mode::Build));
+        printer.finish();
+        realised?;
+    }
+    if failed {
+        return Err(Failure::text(
+            "some errors were encountered during the evaluation",
+        ));
+    }
+    output::note("all checks passed!");
+    if !omitted.is_empty() {
+        let omitted: Vec<String> = omitted.into_iter().collect();
+        output::note(format!(
+            "warning: The check omitted these incompatible systems: {}\nUse '--all-systems' to check all.",
+            omitted.join(", ")
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,88 @@
+//! Functions.
+
+use xbuild_syntax::ast::{ExprKind, Formals, Lambda};
+use xbuild_syntax::symbol::Symbol;
+
+use super::Compiler;
+use crate::code::{Body, FormalCode, FormalsCode, LambdaCode};
+use crate::position::Pos;
+
+impl Compiler<'_> {
+    /// A function, and in the same frame the functions that it directly returns.
+    pub(super) fn lambda(
+        &mut self,
+        lambda: &Lambda<'_>,
+        name: Option<Symbol>,
+        pos: Pos,
+    ) -> &'static LambdaCode {
+        let owned = self.scope.enter_frame();
+        let code = self.lambda_in_frame(lambda, name, pos, 0);
+        self.scope.leave_frame(owned);
+        code
+    }
+
+    fn lambda_in_frame(
+        &mut self,
+        lambda: &Lambda<'_>,
+        name: Option<Symbol>,
+        pos: Pos,
+        outer_params: u32,
+    ) -> &'static LambdaCode {
+        // Every function of a chain but the last has one plain parameter, in the slot of its number.
+        if lambda.arg.is_some() || lambda.formals.is_none() {
+            let place = self.scope.new_slot();
+            if let Some(arg) = lambda.arg {
+                self.scope.bind(arg, place);
+            }
+        }
+        let formals = lambda.formals.as_ref().map(|formals| self.formals(formals));
+        let body = match &lambda.body.kind {
+            ExprKind::Lambda(inner) if formals.is_none() => {
+                let pos = self.pos(lambda.body.span);
+                Body::Lambda(self.lambda_in_frame(inner, name, pos, outer_params + 1))
+            }
+            _ => Body::Code(self.strict_ref(lambda.body)),
+        };
+        let bound = lambda.formals.iter().flat_map(|formals| formals.formals);
+        for name in bound.map(|formal| formal.name).chain(lambda.arg) {
+            self.scope.unbind(name);
+        }
+        self.ev.heap.alloc_code(LambdaCode {
+            name,
+            pos,
+            frame_size: match body {
+                Body::Code(_) => self.scope.frame_size(),
+                Body::Lambda(_) => outer_params + 1,
+            },
+            outer_params,
+            arg: lambda.arg,
+            formals,
+            body,
+        })
+    }
+
+    fn formals(&mut self, given: &Formals<'_>) -> FormalsCode {
+        let mut sorted: Vec<_> = given.formals.iter().collect();
+        sorted.sort_by_key(|formal| formal.name);
+        let first_slot = self.scope.frame_size();
+        for formal in &sorted {
+            let place = self.scope.new_slot();
+            self.scope.bind(formal.name, place);
+        }
+        let codes = sorted
+            .iter()
+            .map(|formal| FormalCode {
+                name: formal.name,
+                pos: self.pos(formal.span),
+                default: formal
+                    .default
+                    .map(|default| self.delayed(default, Some(formal.name))),
+            })
+            .collect();
+        FormalsCode {
+            formals: self.ev.heap.alloc_vec(codes),
+            first_slot,
+            ellipsis: given.ellipsis,
+        }
+    }
+}

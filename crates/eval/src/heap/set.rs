@@ -1,0 +1,189 @@
+//! Attribute sets as they lie in memory.
+//!
+//! A set is either *flat*: its length and its attributes, sorted by symbol; or *layered*: a big flat set with a small one
+//! on top, whose attributes replace or extend those of the big one. Layers make `//` cheap where a big set gets a few
+//! names; whoever asks for all attributes gets a flat copy, which is made once.
+
+use std::cell::Cell;
+use std::ptr::NonNull;
+
+use super::{ADDRESS_MASK, Heap, Word};
+use crate::value::Attr;
+
+/// An attribute set in the heap. The attributes are sorted by symbol (not by name), each name once.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Attrs {
+    /// Points at a word with the number of attributes. The attributes follow; or, if the word has the bit
+    /// [`Attrs::LAYERED`], it is the first of a [`Layered`].
+    header: NonNull<u64>,
+}
+
+/// What a layered set consists of.
+#[derive(Clone)]
+#[repr(C)]
+pub struct Layered {
+    /// As of [`Attrs::header`].
+    len: u64,
+    /// A flat set.
+    pub base: Attrs,
+    /// A flat set whose attributes count before those of `base`.
+    pub top: Attrs,
+    /// All attributes, once somebody asked for them.
+    flat: Cell<Option<Attrs>>,
+    /// Where to make `flat`.
+    heap: Heap,
+}
+
+impl Heap {
+    /// A set of at most `capacity` attributes, which must come sorted by symbol, each once.
+    #[inline]
+    pub fn attrs_from_iter(self, capacity: usize, attrs: impl IntoIterator<Item = Attr>) -> Attrs {
+        const { assert!(align_of::<Attr>() <= align_of::<u64>()) };
+        let size = size_of::<Attr>()
+            .checked_mul(capacity)
+            .and_then(|bytes| bytes.checked_add(size_of::<u64>()))
+            .expect("an object smaller than the address space");
+        let header = self.arena.alloc(size).cast::<u64>();
+        // SAFETY: the memory holds the header and `capacity` attributes, and nobody else knows it yet. At most
+        // `capacity` attributes are written, from the front, and exactly as many are counted.
+        unsafe {
+            let elements = header.add(1).cast::<Attr>();
+            let mut len = 0;
+            for attr in attrs.into_iter().take(capacity) {
+                elements.add(len).write(attr);
+                len += 1;
+            }
+            header.write(len as u64);
+        }
+        Attrs { header }
+    }
+
+    /// A set of these attributes, which must be sorted by symbol, each once.
+    #[inline]
+    pub fn attrs(self, attrs: &[Attr]) -> Attrs {
+        self.attrs_from_iter(attrs.len(), attrs.iter().copied())
+    }
+
+    /// The `len` attributes of `base // top`.
+    pub(crate) fn layered_attrs(self, base: Attrs, top: Attrs, len: usize) -> Attrs {
+        debug_assert!(base.layers().is_none() && top.layers().is_none());
+        let object = self.alloc_code(Layered {
+            len: len as u64 | Attrs::LAYERED,
+            base,
+            top,
+            flat: Cell::new(None),
+            heap: self,
+        });
+        Attrs {
+            header: NonNull::from(object).cast(),
+        }
+    }
+}
+
+impl Attrs {
+    const LAYERED: u64 = 1 << 63;
+
+    #[inline]
+    fn header(self) -> u64 {
+        // SAFETY: invariant 1; the header never changes.
+        unsafe { self.header.read() }
+    }
+
+    /// How many attributes there are.
+    #[inline]
+    #[must_use]
+    pub fn len(self) -> usize {
+        (self.header() & !Self::LAYERED) as usize
+    }
+
+    /// Whether there are none.
+    #[inline]
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
+    /// The layers, if there are any and no flat copy yet.
+    #[inline]
+    #[must_use]
+    pub fn layers(self) -> Option<&'static Layered> {
+        let layered = self.layered()?;
+        match layered.flat.get() {
+            None => Some(layered),
+            Some(_) => None,
+        }
+    }
+
+    #[inline]
+    fn layered(self) -> Option<&'static Layered> {
+        if self.header() & Self::LAYERED == 0 {
+            return None;
+        }
+        // SAFETY: only `layered_attrs` sets the bit, in the first word of a `Layered`, which is `repr(C)`.
+        Some(unsafe { self.header.cast::<Layered>().as_ref() })
+    }
+
+    /// The attributes, sorted by symbol. Makes a flat copy of a layered set.
+    #[inline]
+    #[must_use]
+    pub fn as_slice(self) -> &'static [Attr] {
+        let flat = self.flat();
+        // SAFETY: invariants 1 and 4: a flat set's header is followed by as many attributes as it counts.
+        unsafe {
+            let elements = flat.header.add(1).cast::<Attr>();
+            std::slice::from_raw_parts(elements.as_ptr(), flat.header() as usize)
+        }
+    }
+
+    /// The same set without layers. Makes a flat copy of a layered set.
+    #[inline]
+    #[must_use]
+    pub fn flat(self) -> Self {
+        match self.layered() {
+            None => self,
+            Some(layered) => layered.flatten(),
+        }
+    }
+
+    /// Whether both are the same object.
+    #[inline]
+    #[must_use]
+    pub fn same(self, other: Self) -> bool {
+        self.header == other.header
+    }
+
+    /// The address, which identifies the object.
+    #[inline]
+    #[must_use]
+    pub fn address(self) -> usize {
+        self.header.as_ptr().addr()
+    }
+
+    #[inline]
+    pub(super) fn into_word(self, tag: u8) -> Word {
+        Word::from_address(tag, self.header.as_ptr().expose_provenance())
+    }
+
+    /// # Safety
+    ///
+    /// `word` was made by `into_word`.
+    #[inline]
+    pub(super) unsafe fn from_word(word: Word) -> Self {
+        debug_assert_eq!(word.address() as u64 & !ADDRESS_MASK, 0);
+        let pointer = std::ptr::with_exposed_provenance_mut(word.address());
+        // SAFETY: not null by the contract of this function.
+        let header = unsafe { NonNull::new_unchecked(pointer) };
+        Self { header }
+    }
+}
+
+impl Layered {
+    fn flatten(&self) -> Attrs {
+        if let Some(flat) = self.flat.get() {
+            return flat;
+        }
+        let flat = crate::attrs::merge(self.heap, self.base.as_slice(), self.top.as_slice());
+        self.flat.set(Some(flat));
+        flat
+    }
+}

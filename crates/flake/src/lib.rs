@@ -1,0 +1,27 @@
+//! Flakes: reading `flake.nix`, locking the inputs, calling the outputs, and what commands tell of them (manual, "nix flake").
+//!
+//! - [`Flakes`] is the entry: [`Flakes::lock`] makes a [`LockedFlake`], [`Flakes::call`] its value.
+//! - [`LockFile`] is `flake.lock`.
+//! - [`show`], [`metadata`] and [`check`] are what the commands of these names print and do.
+//!
+//! It is not a fetcher (`xbuild-inputs` is, reached through the evaluator's host), and builds nothing.
+//!
+//! # Invariants
+//!
+//! - A lock file is written with the bytes that stock Nix 2.34 writes, and only if it changes and all of its inputs are locked.
+//! - The value of a flake has its inputs fetched only as far as they are used.
+
+pub mod call;
+pub mod check;
+mod config;
+mod flake_nix;
+mod lock;
+mod lock_file;
+pub mod metadata;
+pub mod outputs;
+pub mod show;
+
+pub use config::{ConfigValue, apply_config};
+pub use flake_nix::{Flake, FlakeInput};
+pub use lock::{FlakeOptions, Flakes, LockFlags, LockedFlake};
+pub use lock_file::{InputPath, LockFile, LockedNode, NodeId, parse_input_path, show_input_path};

@@ -1,0 +1,137 @@
+//! `xbuild repl`, by scripts and in a terminal.
+
+use std::io::Write as _;
+use std::process::Stdio;
+
+use crate::for_each_user;
+use crate::support::ran::Ran;
+use crate::support::world::World;
+
+/// What the repl makes of a script.
+fn repl(world: &World, args: &[&str], script: &str) -> Ran {
+    let mut all = vec!["repl"];
+    all.extend(args);
+    let mut command = world.command(&all);
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(script.as_bytes())
+        .unwrap();
+    let output = child.wait_with_output().unwrap();
+    Ran::new(format!("xbuild repl {args:?} with {script:?}"), &output)
+}
+
+for_each_user! {
+    fn values(world) {
+        let shown = |script: &str| repl(world, &[], script).succeeds().stdout;
+        assert_eq!(shown("1 + 1\n"), "2\n\n");
+        assert_eq!(shown("x = 20\nx * 2 + y\ny = x\ny\n"), "\n\n\n20\n\n");
+        assert_eq!(shown("{ a = { b = 1; }; c = [ 1 ]; d = \"x\\ny\"; }\n"), "{\n  a = { ... };\n  c = [ ... ];\n  d = \"x\\ny\";\n}\n\n");
+        assert_eq!(shown(":p { a = { b = 1; }; c = [ 1 2 ]; }\n"), "{\n  a = { b = 1; };\n  c = [\n    1\n    2\n  ];\n}\n\n");
+        assert_eq!(shown(":p \"a\\nb\"\n"), "a\nb\n\n");
+        assert_eq!(shown("inherit (builtins) map\nmap\na.b.c = 1\na.b\n"), "\n«primop map»\n\n\n{ c = 1; }\n\n");
+        assert_eq!(shown("let\n  x = 1;\nin\nx\n\"a\nb\"\n"), "1\n\n\"a\\nb\"\n\n");
+        assert_eq!(shown("f = {\n  a = 1;\n}\nf.a\n"), "\n1\n\n");
+        for (value, kind) in [("1", "an integer"), ("1.5", "a float"), ("x: x", "a function"), ("{ }", "a set"), ("null", "null"), ("map", "the built-in function 'map'"), ("[ ]", "a list"), ("./.", "a path"), ("\"\"", "a string")] {
+            assert_eq!(shown(&format!(":t {value}\n")), format!("{kind}\n\n"));
+        }
+        // A later binding does not change what an earlier one was.
+        assert_eq!(shown("a = 1\nb = a\na = 2\nb\n"), "\n\n\n1\n\n");
+    }
+
+    fn errors(world) {
+        let ran = repl(world, &[], "throw \"one\"\nundefined\n1 +* 2\n:nonsense\n:st\n:i 1\n:u 1\n:load ./nowhere.nix\n:doc 1\n:b 1\n:lf\n3\n").succeeds();
+        assert_eq!(ran.stdout.trim(), "3");
+        ran.says(&[
+            "error: one",
+            "error: undefined variable 'undefined'",
+            "error: syntax error",
+            "error: unknown command ':nonsense'",
+            "no command ':st' here",
+            "xbuild has none",
+            "nowhere.nix' does not exist",
+            "value does not have documentation",
+            "expression does not evaluate to a derivation",
+            "':load-flake' without a path",
+        ]);
+        // What never ended is told at the end.
+        repl(world, &[], "{ a = 1;\n").succeeds().says(&["unexpected end of file"]);
+        // Frames are shown on demand.
+        let frames = "f = x: throw \"deep\"\nf 1\n:te\nf 1\n:te false\n";
+        let ran = repl(world, &[], frames).succeeds().says(&["while calling 'f'"]);
+        assert!(ran.stdout.contains("showing error traces"), "{}", ran.report());
+    }
+
+    fn files(world) {
+        world.write("lib.nix", "{ n ? 1 }: {\n  /** Doubles.\n\n      Twice. */\n  double = x: x * 2;\n  /** The answer. */\n  answer = 42 + n; }\n");
+        let ran = repl(world, &[], ":l ./lib.nix\ndouble answer\n:ll\n").succeeds().says(&["Added 2 variables.", "answer, double"]);
+        assert_eq!(ran.stdout, "\n86\n\nanswer\ndouble\n\n");
+        assert_eq!(repl(world, &["lib.nix", "--arg", "n", "8"], "answer\n").succeeds().stdout, "50\n\n");
+        assert_eq!(repl(world, &["--expr", "{ z = 3; }"], "z\n").succeeds().stdout, "3\n\n");
+        let ran = repl(world, &[], "l = import ./lib.nix { }\n:doc l.double\n:doc l.answer\n:doc builtins.map\n:doc map\n").succeeds();
+        for text in ["Doubles.\n\nTwice.", "lib.nix:5:12", "Attribute `answer`", "The answer.", "Synopsis: builtins.map function list"] {
+            assert!(ran.stdout.contains(text), "{text}\n{}", ran.report());
+        }
+        // `:r` reads what the editor has changed.
+        let editor = world.write("editor", "#!/bin/sh\nsed -i s/42/60/ \"$1\"\n");
+        std::fs::set_permissions(&editor, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let mut command = world.command(&["repl", "lib.nix"]);
+        command.env("EDITOR", &editor).stdin(std::fs::File::open(world.write("script", "answer\n:e ./lib.nix\nanswer\n")).unwrap());
+        let output = command.output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "43\n\n\n61\n\n", "{output:?}");
+    }
+
+    fn building(world) {
+        let script = "run = import ./run.nix\nd = run \"thing\" \"echo in the log; echo text >$out\" { }\nd\n:b d\n:bl d\n:log d\nbuiltins.readFile d\nimport (run \"nix\" \"echo 1 + 1 >$out\" { })\n:b run \"bad\" \"exit 3\" { }\n1\n";
+        let ran = repl(world, &[], script).succeeds().says(&["exit code 100"]);
+        for text in ["«derivation /nix/store/", "This derivation produced the following outputs:\n  out -> /nix/store/", "  ./repl-result-out -> /nix/store/", "in the log", "\"text\\n\"\n\n2\n", "\n1\n"] {
+            assert!(ran.stdout.contains(text), "{text}\n{}", ran.report());
+        }
+        assert!(world.path("repl-result-out").symlink_metadata().is_ok());
+    }
+
+    /// With editing, completion, history and Ctrl-C.
+    fn terminal(world) {
+        let script = r#"
+mkfifo typed
+script -qfec "$xbuild repl" /dev/null <typed >shown 2>&1 &
+exec 4>typed
+shows() { # waits until the terminal has shown TEXT
+  for i in $(seq 400); do if grep -aqF -- "$1" shown; then return; fi; sleep 0.05; done
+  echo "the terminal does not show: $1" >&2; cat shown >&2; exit 1
+}
+prompts() { # waits until so many lines have been asked for: what is typed before that is lost
+  for i in $(seq 400); do if [ "$(grep -ao '2004h' shown | wc -l)" -ge "$1" ]; then return; fi; sleep 0.05; done
+  echo "the terminal does not ask for line $1" >&2; cat shown >&2; exit 1
+}
+prompts 1
+printf '%s\r' '123 + 1' >&4
+shows 124
+prompts 2
+printf 'builtins.attrN\t { q = 1; }\r' >&4
+shows '"q"'
+prompts 3
+printf '%s\r' 'builtins.trace "begun" (builtins.genericClosure { startSet = [ { key = 0; } ]; operator = i: [ { key = i.key + 1; } ]; })' >&4
+shows 'trace: begun'
+printf '\003' >&4
+shows 'interrupted by the user'
+prompts 4
+printf '%s\r' '40 + 2' >&4
+shows 42
+prompts 5
+printf '\004' >&4
+exec 4>&-
+wait
+"#;
+        world.shell(script).succeeds();
+        let history = std::fs::read_to_string(world.root().join("home/.local/share/xbuild/repl-history")).unwrap();
+        assert!(history.contains("123 + 1") && history.contains("builtins.attrNames { q = 1; }"), "{history}");
+    }
+}
