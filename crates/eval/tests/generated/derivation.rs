@@ -8,7 +8,10 @@ const HASHES: &[(&str, &str)] = &[
         "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
         "sha256",
     ),
-    ("1b8m03r63zqhnjf7l5wnldhh7c134ap5vpj0850ymkq1iyzicy5s", "sha256"),
+    (
+        "1b8m03r63zqhnjf7l5wnldhh7c134ap5vpj0850ymkq1iyzicy5s",
+        "sha256",
+    ),
     ("ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=", "sha256"),
     ("sha1:a9993e364706816aba3e25717850c26c9cd0d89d", "sha1"),
     ("900150983cd24fb0d6963f7d28e17f72", "md5"),
@@ -33,7 +36,11 @@ pub(crate) fn derivations(seed: u64) -> String {
 /// The attributes of the derivation of this index, which may depend on those before it.
 fn attributes(random: &mut Random, index: usize) -> String {
     let name = *random.pick(&["x", "hello-1.0", "a_b+c?d=e.f", "0"]);
-    let builder = *random.pick(&["\"/bin/sh\"", "./files/hello.txt", "(builtins.toFile \"b\" \"sh\")"]);
+    let builder = *random.pick(&[
+        "\"/bin/sh\"",
+        "./files/hello.txt",
+        "(builtins.toFile \"b\" \"sh\")",
+    ]);
     let mut out = format!("name = \"{name}\"; system = \"x86_64-linux\"; builder = {builder}; ");
     let structured = random.one_in(3);
     if structured {
