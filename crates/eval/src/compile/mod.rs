@@ -116,7 +116,15 @@ impl Compiler<'_> {
         let heap = self.ev.heap;
         match (&expr.kind, &code) {
             (ExprKind::List([]), _) => code,
-            (ExprKind::List(_) | ExprKind::Attrs(_) | ExprKind::Negate(_), Code::Const(_)) => {
+            (
+                ExprKind::Int(_)
+                | ExprKind::Float(_)
+                | ExprKind::Str(_)
+                | ExprKind::Path(_)
+                | ExprKind::Var(_),
+                _,
+            ) => code,
+            (_, Code::Const(_)) => {
                 let thunk = heap.thunk(self.place_code(code), heap.env(None, 0));
                 Code::Const(Value::from(thunk))
             }
