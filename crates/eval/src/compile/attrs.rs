@@ -6,7 +6,7 @@ use xbuild_syntax::ast::{Attrs, Binding, BindingKind, Expr};
 use xbuild_syntax::symbol::Symbol;
 
 use super::scope::Place;
-use super::{Compiler, known_attr, member};
+use super::{Compiler, constant, known_attr};
 use crate::code::{AttrCode, AttrsCode, Code, CodeRef, DynamicAttrCode};
 use crate::position::Pos;
 use crate::value::{Attr, Value};
@@ -97,7 +97,7 @@ impl Compiler<'_> {
                 Some(Attr {
                     name: code.name,
                     pos: code.pos,
-                    value: member(self.ev.heap, code.value)?,
+                    value: constant(code.value)?,
                 })
             })
             .collect();
@@ -173,6 +173,10 @@ impl Compiler<'_> {
     ) -> CodeRef {
         match (inherited, binding.kind) {
             (Some(code), _) => code,
+            // Of a recursive set, `__overrides` is evaluated with the set.
+            (None, BindingKind::Plain(expr)) if binding.name != self.ev.known.overrides => {
+                self.member(expr, Some(binding.name))
+            }
             (None, BindingKind::Plain(expr) | BindingKind::Inherit(expr)) => {
                 self.delayed(expr, Some(binding.name))
             }

@@ -49,7 +49,7 @@ pub(crate) fn compile(
     if let Some((name, pos)) = compiler.undefined {
         return Err(EvalError::new(
             pos,
-            format!("undefined variable '{}'", compiler.ev.name(name)),
+            format!("undefined variable '{}'", compiler.ev.shown_symbol(name)),
         ));
     }
     Ok(Program {
@@ -100,6 +100,36 @@ impl Compiler<'_> {
         let code = self.expr(expr, name);
         self.scope.set_owns_frame(owned);
         self.place_code(code)
+    }
+
+    /// As [`Compiler::delayed`], for what is only delayed and never run in place: elements and attributes.
+    fn member(&mut self, expr: &Expr<'_>, name: Option<Symbol>) -> CodeRef {
+        let owned = self.scope.set_owns_frame(false);
+        let code = self.expr(expr, name);
+        self.scope.set_owns_frame(owned);
+        self.place_code(self.unevaluated(expr, code))
+    }
+
+    /// A constant that the language leaves unevaluated until it is used, as messages show, in place of its value. Of the
+    /// others (numbers, plain strings, variables) the value is known at once.
+    fn unevaluated(&self, expr: &Expr<'_>, code: Code) -> Code {
+        let heap = self.ev.heap;
+        match (&expr.kind, &code) {
+            (ExprKind::List([]), _) => code,
+            (
+                ExprKind::Int(_)
+                | ExprKind::Float(_)
+                | ExprKind::Str(_)
+                | ExprKind::Path(_)
+                | ExprKind::Var(_),
+                _,
+            ) => code,
+            (_, Code::Const(_)) => {
+                let thunk = heap.thunk(self.place_code(code), heap.env(None, 0));
+                Code::Const(Value::from(thunk))
+            }
+            _ => code,
+        }
     }
 
     /// Compiles what needs slots: in the innermost frame if the code owns it, otherwise in a new one.
@@ -297,10 +327,9 @@ impl Compiler<'_> {
     fn list(&mut self, elements: &[Expr<'_>]) -> Code {
         let codes: Vec<CodeRef> = elements
             .iter()
-            .map(|element| self.delayed(element, None))
+            .map(|element| self.member(element, None))
             .collect();
-        let heap = self.ev.heap;
-        let constants: Option<Vec<Value>> = codes.iter().map(|code| member(heap, code)).collect();
+        let constants: Option<Vec<Value>> = codes.iter().map(|code| constant(code)).collect();
         match constants {
             Some(values) => Code::Const(self.ev.list(&values)),
             None => Code::List(self.ev.heap.alloc_slice(&codes)),
@@ -461,19 +490,6 @@ fn constant(code: &Code) -> Option<Value> {
         Code::Const(value) => Some(*value),
         _ => None,
     }
-}
-
-/// The value of code that is one, as a member of a constant list or set. A list or set in it counts as unevaluated
-/// until it is used, as messages show.
-fn member(heap: Heap, code: CodeRef) -> Option<Value> {
-    let value = constant(code)?;
-    Some(match value.kind() {
-        ValueKind::List(list) if !list.is_empty() => {
-            Value::from(heap.thunk(code, heap.env(None, 0)))
-        }
-        ValueKind::Attrs(_) => Value::from(heap.thunk(code, heap.env(None, 0))),
-        _ => value,
-    })
 }
 
 /// The attribute of a constant set, if its value is known (`builtins.map`).

@@ -247,7 +247,13 @@ impl Evaluator {
         let string = self.force_string(value, pos, what)?;
         if let Some(elem) = string.context().and_then(<[_]>::first) {
             let text = String::from_utf8_lossy(string.bytes());
-            let path = self.show_context_elem(*elem);
+            let path = match *elem {
+                ContextElem::Opaque(path) => self.name(path).into_owned(),
+                ContextElem::Built { drv, output } => {
+                    format!("{}^{}", self.name(drv), self.name(output))
+                }
+                ContextElem::DrvDeep(drv) => format!("{} (deep)", self.name(drv)),
+            };
             return Err(EvalError::new(
                 pos,
                 format!(

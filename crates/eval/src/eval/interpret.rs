@@ -365,7 +365,10 @@ impl Evaluator {
 
     #[cold]
     fn undefined(&self, name: Symbol, pos: Pos) -> EvalError {
-        EvalError::new(pos, format!("undefined variable '{}'", self.name(name)))
+        EvalError::new(
+            pos,
+            format!("undefined variable '{}'", self.shown_symbol(name)),
+        )
     }
 
     #[inline(never)]

@@ -155,6 +155,13 @@ impl Evaluator {
             Operator::Add => "addition",
             _ => "division",
         };
+        // Nix looks at the divisor first, and takes it for a float.
+        if op == Operator::Div {
+            let what = "while evaluating the second operand of the division";
+            if self.force_float(right, pos, what)? == 0.0 {
+                return Err(EvalError::new(pos, "division by zero"));
+            }
+        }
         let is_float = |value: Value| matches!(value.kind(), ValueKind::Float(_));
         if !is_float(left) && !is_float(right) {
             self.force_int(

@@ -221,7 +221,7 @@ impl Expressions {
         // With a trace, the message comes after it; it may be empty.
         let message = lines()
             .filter_map(|line| line.strip_prefix("error:"))
-            .last();
+            .next_back();
         match message {
             Some(message) => Err(self.general(message.trim())),
             None => panic!("no message in {answer}"),
