@@ -21,11 +21,6 @@ use clap::Parser as _;
 
 use crate::args::{Cli, Command};
 
-/// Parsing and instantiating make and drop many small objects on a thread that is not the first, where the C library's
-/// allocator is slow.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let Cli { common, command } = Cli::parse_from(setting_flags::expand(std::env::args_os()));
     let result = match &command {

@@ -62,7 +62,11 @@ fn topics() -> Vec<Topic> {
 }
 
 fn features(topic: &str) -> &'static [&'static str] {
-    if topic == "experimental" { FEATURES } else { &[] }
+    if topic == "experimental" {
+        FEATURES
+    } else {
+        &[]
+    }
 }
 
 fn expected_file(topic: &Topic) -> PathBuf {

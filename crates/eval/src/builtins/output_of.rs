@@ -4,8 +4,8 @@
 //! A context element whose derivation is not in the store yet is [`ContextElem::Built`] with the deriving path in place
 //! of the `.drv` file's: `!OUTPUT!PATH`, as Nix encodes it in contexts. Placeholders: Nix manual, "Input placeholder".
 
-use xbuild_store_model::store_path::downstream_placeholder;
 use xbuild_store_model::hash::compress_hash;
+use xbuild_store_model::store_path::downstream_placeholder;
 use xbuild_store_model::{Hash, HashAlgo, StorePath};
 use xbuild_syntax::symbol::Symbol;
 
@@ -41,7 +41,9 @@ fn output_of(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
             if expected != shown {
                 return Err(EvalError::new(
                     pos,
-                    format!("path string '{shown}' has context with the different path '{expected}'"),
+                    format!(
+                        "path string '{shown}' has context with the different path '{expected}'"
+                    ),
                 ));
             }
             path
@@ -92,8 +94,8 @@ impl Evaluator {
         if deriving_path(&drv).is_some() {
             return Ok(placeholder_text(&placeholder(&drv, &output)));
         }
-        let path = StorePath::parse(&drv)
-            .map_err(|error| EvalError::new(Pos::NONE, error.to_string()))?;
+        let path =
+            StorePath::parse(&drv).map_err(|error| EvalError::new(Pos::NONE, error.to_string()))?;
         if !path.is_derivation() {
             return fail(format!(
                 "error parsing derivation '{drv}': store path '{}' is not a valid derivation path",
@@ -109,7 +111,9 @@ impl Evaluator {
                 Some(path) => path.to_string(),
                 None => downstream_placeholder(&path, &output),
             }),
-            None => fail(format!("derivation '{drv}' does not have output '{output}'")),
+            None => fail(format!(
+                "derivation '{drv}' does not have output '{output}'"
+            )),
         }
     }
 }

@@ -69,7 +69,9 @@ impl Evaluator {
             if attr.name == self.known.ignore_nulls {
                 continue;
             }
-            if let Err(error) = self.collect_attribute(drv_name, &mut collected, attr, ignore_nulls, pos) {
+            if let Err(error) =
+                self.collect_attribute(drv_name, &mut collected, attr, ignore_nulls, pos)
+            {
                 let name = self.name(attr.name);
                 return Err(error.context(
                     attr.pos,
@@ -152,7 +154,13 @@ impl Evaluator {
         Ok(())
     }
 
-    fn collect_structured(&mut self, drv_name: &str, to: &mut Collected, attr: Attr, pos: Pos) -> Result<()> {
+    fn collect_structured(
+        &mut self,
+        drv_name: &str,
+        to: &mut Collected,
+        attr: Attr,
+        pos: Pos,
+    ) -> Result<()> {
         let known = self.known;
         if attr.name == known.structured_attrs {
             return Ok(());
@@ -169,8 +177,9 @@ impl Evaluator {
         }
         if attr.name == known.outputs {
             let value = attr.value;
-            return self
-                .collect_special(drv_name, to, attr, b"", &|ev: &mut Self| ev.output_names(value, pos));
+            return self.collect_special(drv_name, to, attr, b"", &|ev: &mut Self| {
+                ev.output_names(value, pos)
+            });
         }
         let special = [
             known.builder,
@@ -187,7 +196,9 @@ impl Evaluator {
             } else {
                 self.force_string_no_context(attr.value, pos, "")?
             };
-            return self.collect_special(drv_name, to, attr, string.bytes(), &|_: &mut Self| Ok(Vec::new()));
+            return self.collect_special(drv_name, to, attr, string.bytes(), &|_: &mut Self| {
+                Ok(Vec::new())
+            });
         }
         let limits: [&[u8]; 6] = [
             b"allowedReferences",

@@ -262,9 +262,14 @@ impl Evaluator {
     #[cold]
     pub(crate) fn missing_attr(&self, attrs: Attrs, name: Symbol, pos: Pos) -> EvalError {
         let candidates = attrs.iter().map(|attr| self.symbols.name(attr.name));
-        EvalError::new(pos, format!("attribute '{}' missing", self.shown_symbol(name))).suggest(
-            crate::suggest::best_matches(self.symbols.name(name), candidates),
+        EvalError::new(
+            pos,
+            format!("attribute '{}' missing", self.shown_symbol(name)),
         )
+        .suggest(crate::suggest::best_matches(
+            self.symbols.name(name),
+            candidates,
+        ))
     }
 
     #[inline(never)]
