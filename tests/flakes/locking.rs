@@ -392,7 +392,10 @@ fn the_project_as_a_flake() {
     for name in ["hello", "nvidia-jetson-orin-nx-release-from-x86_64"] {
         let attribute = format!(".#{name}.drvPath");
         let flake = places.same("", &["eval", "--raw", &attribute]);
-        let file = places.ours("", &["eval", "--raw", "-f", ".", &format!("{name}.drvPath")]);
+        let file = places.ours(
+            "",
+            &["eval", "--raw", "-f", ".", &format!("{name}.drvPath")],
+        );
         assert_eq!(flake, file.succeeds().stdout);
     }
 }

@@ -16,18 +16,17 @@ mod setting_flags;
 mod signals;
 mod value_output;
 
+use std::alloc::System;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use mimalloc::MiMalloc;
 use xbuild_eval::allocator::EndingAllocator;
 
 use crate::args::{Cli, Command};
 
-/// An evaluation can need more memory than there is, and that is an error like others. Parsing and instantiating make and drop
-/// many small objects on a thread that is not the first, where the C library's allocator is slow.
+/// An evaluation can need more memory than there is, and that is an error like others.
 #[global_allocator]
-static ALLOCATOR: EndingAllocator<MiMalloc> = EndingAllocator(MiMalloc);
+static ALLOCATOR: EndingAllocator<System> = EndingAllocator(System);
 
 fn main() -> ExitCode {
     let Cli { common, command } = Cli::parse_from(setting_flags::expand(std::env::args_os()));

@@ -46,13 +46,88 @@ proptest! {
             expected.into_iter().map(|(name, value)| (name, Some(i64::from(value)))).collect();
         prop_assert_eq!(found, expected);
     }
+
+    /// Big sets that get a few names each time, or are put on top of small ones, are layered.
+    #[test]
+    fn chains_of_updates_are_those_of_a_map(
+        steps in proptest::collection::vec(
+            (proptest::collection::btree_map(0..400_u32, any::<i32>(), 0..120), any::<bool>(), any::<bool>()),
+            1..12,
+        ),
+    ) {
+        let heap = Heap::new();
+        let mut set = AttrsBuilder::new().finish(heap);
+        let mut expected = std::collections::BTreeMap::new();
+        for (other, on_top, look) in steps {
+            let mut builder = AttrsBuilder::new();
+            for (name, value) in &other {
+                builder.insert(Symbol(*name), Value::int(heap, i64::from(*value)), Pos::NONE);
+            }
+            let other_set = builder.finish(heap);
+            if on_top {
+                set = set.update(heap, other_set);
+                expected.extend(other);
+            } else {
+                set = other_set.update(heap, set);
+                let below = std::mem::replace(&mut expected, other);
+                expected.extend(below);
+            }
+            if look {
+                // Makes a flat copy.
+                prop_assert_eq!(set.as_slice().len(), set.len());
+            }
+            prop_assert_eq!(set.len(), expected.len());
+            let hint = std::cell::Cell::new(0);
+            for name in 0..400 {
+                let wanted = expected.get(&name).map(|value| i64::from(*value));
+                let found = set.get(Symbol(name)).and_then(|attr| attr.value.as_int());
+                let hinted = set.get_hinted(Symbol(name), &hint).and_then(|attr| attr.value.as_int());
+                prop_assert_eq!((found, hinted), (wanted, wanted));
+            }
+        }
+        let found: Vec<(u32, Option<i64>)> = set.iter().map(|attr| (attr.name.0, attr.value.as_int())).collect();
+        let expected: Vec<(u32, Option<i64>)> =
+            expected.into_iter().map(|(name, value)| (name, Some(i64::from(value)))).collect();
+        prop_assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn tails_are_what_is_left(values in proptest::collection::vec(any::<i32>(), 0..20), from in 0..20_usize, again in 0..20_usize) {
+        let heap = Heap::new();
+        let elements: Vec<Value> = values.iter().map(|value| Value::int(heap, i64::from(*value))).collect();
+        let from = from.min(elements.len());
+        let again = again.min(elements.len() - from);
+        let tail = heap.list_tail(heap.list_tail(heap.list(&elements), from), again);
+        prop_assert_eq!(tail.len(), elements.len() - from - again);
+        prop_assert_eq!(tail.as_slice(), &elements[from + again..]);
+    }
+}
+
+#[test]
+fn only_frames_that_nothing_refers_to_are_used_again() {
+    let heap = Heap::new();
+    let outer = heap.env(None, 2);
+    let inner = heap.env(Some(outer), 3);
+    inner.set(1, Value::TRUE);
+    heap.release(outer);
+    heap.release(inner);
+    // The outer one is what the inner one refers to, so it is not free.
+    outer.set(0, Value::FALSE);
+    let other = heap.env(None, 2);
+    other.set(0, Value::NULL);
+    assert_eq!(outer.get(0), Some(Value::FALSE));
+    // The inner one is: it comes back with all slots unset.
+    let fresh = heap.env(None, 3);
+    assert!((0..3).all(|slot| fresh.get(slot).is_none()));
+    inner.set(2, Value::TRUE);
+    assert_eq!(fresh.get(2), Some(Value::TRUE));
 }
 
 #[test]
 fn environments_of_any_size_keep_their_slots() {
     let heap = Heap::new();
-    // 65535 slots and more have their length in a word of its own.
-    for size in [1, 2, 65_534, 65_535, 65_536, 100_000] {
+    // 32767 slots and more have their length in a word of its own.
+    for size in [1, 2, 32_766, 32_767, 32_768, 65_535, 100_000] {
         let outer = heap.env(None, 1);
         outer.set(0, Value::TRUE);
         let env = heap.env(Some(outer), size);

@@ -11,6 +11,7 @@ mod operators;
 mod paths;
 mod search_path;
 
+use std::cell::RefCell;
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -74,6 +75,8 @@ pub struct Evaluator {
     pub(crate) allowed: access::Allowed,
     /// Whether the search path is in `allowed`.
     pub(crate) search_path_allowed: bool,
+    /// The store paths that contexts name.
+    pub(crate) store_paths: RefCell<FxHashMap<Symbol, StorePath>>,
     /// The hashes modulo of the derivations that were made or read, by path.
     pub(crate) drv_hashes: FxHashMap<StorePath, DrvHash>,
     /// When the evaluation first asked for the time.
@@ -110,6 +113,7 @@ impl Evaluator {
             search_entries: FxHashMap::default(),
             allowed: access::Allowed::new(),
             search_path_allowed: false,
+            store_paths: RefCell::default(),
             drv_hashes: FxHashMap::default(),
             start_time: None,
             depth: 0,

@@ -128,8 +128,11 @@ impl Evaluator {
     /// # Errors
     ///
     /// If it is none.
-    pub fn store_path(&self, path: Symbol, pos: Pos) -> Result<StorePath> {
-        let path = self.name(path);
+    pub fn store_path(&self, symbol: Symbol, pos: Pos) -> Result<StorePath> {
+        if let Some(known) = self.store_paths.borrow().get(&symbol) {
+            return Ok(known.clone());
+        }
+        let path = self.name(symbol);
         if let Some((output, drv)) = crate::builtins::output_of::deriving_path(&path) {
             return Err(EvalError::new(
                 pos,
@@ -138,6 +141,9 @@ impl Evaluator {
                 ),
             ));
         }
-        StorePath::parse(&path).map_err(|error| EvalError::new(pos, error.to_string()))
+        let parsed =
+            StorePath::parse(&path).map_err(|error| EvalError::new(pos, error.to_string()))?;
+        self.store_paths.borrow_mut().insert(symbol, parsed.clone());
+        Ok(parsed)
     }
 }

@@ -11,15 +11,20 @@ pub(super) const ALIGN: usize = 8;
 const FIRST_MAPPING: usize = 1 << 20;
 /// Later mappings double up to this size.
 const LARGEST_MAPPING: usize = 64 << 20;
-/// The step by which the first mapping is filled with memory.
-const FIRST_STEP: usize = 128 << 10;
-/// A huge page, and the step by which later mappings are filled with memory.
+/// The step by which mappings are filled with pages of the usual size.
+const STEP: usize = 128 << 10;
+/// A huge page.
 const HUGE_PAGE: usize = 2 << 20;
+/// As long as the arena is smaller than this, it is filled with huge pages. Beyond, they cost more than they save: where a
+/// virtual machine gives free memory back to its host, a huge page is memory that the host has to find first, while
+/// single pages are those that other programs have just freed.
+const MOST_HUGE: usize = 64 << 20;
 
 /// Bump allocation in mappings of growing size.
 ///
 /// Memory comes from the system in steps that are larger than a page, as each page fault costs as much as thousands of
-/// the instructions that fill the page; beyond the first mapping in huge pages where the system has them.
+/// the instructions that fill the page; beyond the first mapping, and up to a limit, in huge pages where the system has
+/// them.
 pub(super) struct Arena {
     /// The next free byte; always a multiple of [`ALIGN`].
     next: Cell<*mut u8>,
@@ -29,6 +34,8 @@ pub(super) struct Arena {
     mapped: Cell<usize>,
     /// The size of the last mapping.
     last_mapping: Cell<usize>,
+    /// Whether that is filled with huge pages.
+    huge: Cell<bool>,
     /// How many bytes have memory, or had it when they were handed out.
     total: Cell<usize>,
 }
@@ -40,6 +47,7 @@ impl Arena {
             room: Cell::new(0),
             mapped: Cell::new(0),
             last_mapping: Cell::new(0),
+            huge: Cell::new(false),
             total: Cell::new(0),
         }
     }
@@ -76,12 +84,7 @@ impl Arena {
         if missing > self.mapped.get() {
             self.map(size);
         }
-        // Everything there is if the rest of the mapping would be less than a step.
-        let step = if self.last_mapping.get() <= FIRST_MAPPING {
-            FIRST_STEP
-        } else {
-            HUGE_PAGE
-        };
+        let step = if self.huge.get() { HUGE_PAGE } else { STEP };
         let missing = size - self.room.get();
         let more = missing.next_multiple_of(step).min(self.mapped.get());
         // SAFETY: these bytes are mapped, unused, and only get their memory earlier than they would. Where the system
@@ -132,7 +135,9 @@ impl Arena {
                 Err(_) => crate::allocator::end(),
             }
         };
-        if length > FIRST_MAPPING {
+        self.huge
+            .set(length > FIRST_MAPPING && self.total.get() < MOST_HUGE);
+        if self.huge.get() {
             // SAFETY: advice on the new mapping, which changes no contents. A system without huge pages refuses it.
             let _ = unsafe { madvise(start.cast(), length, Advice::LinuxHugepage) };
         }
