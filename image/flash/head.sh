@@ -58,7 +58,7 @@ to a disk for the board: $BOARD_DESCRIPTION
 
   $PROGRAM [--device DEVICE] [OPTION...]
 
-Without --device, it takes the SD card, eMMC or USB disk that is there, if there is just one. Before anything is written it
+Without --device, it takes the SD card or USB disk that is there, if there is just one. Before anything is written it
 shows what it will do and asks. You need write permission for the device: usually that means sudo.
 
   -d, --device DEVICE  the disk to write to, such as /dev/sdb; all that is on it is lost
@@ -84,8 +84,16 @@ USAGE
 
 WORK=
 CLEANUP=()
+WRITER=      # the process that writes, while it does
+UNFINISHED=  # what a user has to know who ends it now
 cleanup() {
   local file
+  if [ -n "$WRITER" ]; then
+    trap '' INT TERM
+    kill "$WRITER" 2>/dev/null || true
+    wait "$WRITER" 2>/dev/null || true
+    WRITER=
+  fi
   for file in ${CLEANUP[@]+"${CLEANUP[@]}"}; do rm -f -- "$file"; done
   [ -z "$WORK" ] || rm -rf -- "$WORK"
   CLEANUP=() WORK=
