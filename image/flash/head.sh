@@ -1,30 +1,4 @@
-# What is above this line says what is flashed, and is written by the build; what follows is the program.
-# After its last line comes the image, compressed; so this file is all that is needed.
-
-EXIT_FAILED=1      # something went wrong while it was done
-EXIT_USAGE=2       # the command line is wrong
-EXIT_REFUSED=3     # the device is not one to write to
-EXIT_NO_DEVICE=4   # there is no device, or no board in recovery mode
-EXIT_DECLINED=5    # the user did not confirm
-EXIT_VERIFY=6      # the device does not hold what was written
-EXIT_DAMAGED=7     # this file is damaged
-EXIT_MISSING=8     # a program, the BSP or a right is missing
-
-PROGRAM=flash-$TARGET
-
-say() {
-  printf '%s\n' "$*"
-}
-
-# fail CODE LINE...: says what is wrong, and what to do, and ends.
-fail() {
-  local code=$1
-  shift
-  printf '%s: %s\n' "$PROGRAM" "$1" >&2
-  shift
-  [ $# -eq 0 ] || printf '  %s\n' "$@" >&2
-  exit "$code"
-}
+# What all parts use.
 
 # in_words BYTES: as people read it.
 in_words() {
@@ -37,13 +11,6 @@ in_words() {
     n=$((n / 1024))
   done
   printf '%s TiB' "$n"
-}
-
-need() {
-  local tool
-  for tool in "$@"; do
-    command -v "$tool" >/dev/null || fail "$EXIT_MISSING" "the program \`$tool' is needed and not in PATH"
-  done
 }
 
 # need_argument OPTION [ARGUMENT…]
