@@ -24,10 +24,15 @@ run_extract() {
   local file=$1
   [ ! -e "$file" ] || fail "$EXIT_USAGE" "$file exists already; --extract writes to a new file"
   check_payload
+  if [ -n "$DRY_RUN" ]; then
+    say "Nothing was written (--dry-run)."
+    return
+  fi
   (set -C && : >"$file") 2>/dev/null || fail "$EXIT_FAILED" "cannot create $file"
   extract "$file" || fail "$EXIT_FAILED" "cannot write $file" "Is there space for $(in_words "$IMAGE_BYTES")?"
   local sum
   sum=$(sha256sum <"$file")
   [ "${sum%% *}" = "$IMAGE_SHA256" ] || fail "$EXIT_VERIFY" "$file does not hold what was written to it"
   say "$file: $(in_words "$IMAGE_BYTES"), SHA-256 $IMAGE_SHA256"
+  method_after_image "$file"
 }
