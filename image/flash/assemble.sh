@@ -22,18 +22,20 @@ size=$(sed -nE 's/.*"uuid":"[^"]*","size":([0-9]+),"sha256":"[0-9a-f]+","compres
 firmware_size=$(sed -nE 's/.*"firmware":\{"offset":[0-9]+,"maxSize":[0-9]+,"size":([0-9]+),.*/\1/p' "$image/layout.json")
 [ -n "$sum" ] && [ -n "$size" ] || fail "cannot read $image/layout.json"
 
-text() { # OFFSET: the script
+text() { # OFFSET SHA-256: the script; the sum is that of the script without the line that says it
+  # The group that begins here ends behind the first part: see start.sh.
   echo '#!/usr/bin/env bash'
+  echo '{'
   echo "# Writes the image $target to a disk or a board; --help says how. Made by xbuild."
-  echo 'set -euo pipefail'
-  echo 'export LC_ALL=C'
   echo
   printf '%s\n' "$variables"
   printf "IMAGE_BYTES=%s\nIMAGE_SHA256=%s\n" "$size" "$sum"
-  printf "COMPRESSED_BYTES=%s\nCOMPRESSED_SHA256=%s\n" "$(bytes "$payload")" "$(sha256sum "$payload" | cut -d ' ' -f 1)"
+  printf "COMPRESSED_BYTES=%s\nCOMPRESSED_SHA256=%s\n" "$compressed_size" "$compressed_sum"
   [ "$method" != imx ] || printf "FIRMWARE_SIZE=%s\n" "${firmware_size:-0}"
   printf "PARTITIONS='%s'\n" "$(cat partitions)"
-  printf "PAYLOAD_OFFSET=%s\n" "$1"
+  printf "PAYLOAD_OFFSET=%s\nTEXT_SHA256=%s\n" "$1" "$2"
+  cat "$start"
+  echo '}'
   heredoc show_layout table
   [ -z "$layoutProgram" ] || heredoc layout_program "$layoutProgram"
   local part
@@ -43,12 +45,20 @@ text() { # OFFSET: the script
   done
 }
 
-# The offset has always ten digits, so it does not change itself.
-offset=$(text 0000000000 | wc -c)
+compressed_size=$(bytes "$payload")
+compressed_sum=$(sha256sum "$payload" | cut -d ' ' -f 1)
+zeros=$(printf %064d 0)
+# The offset is part of what it counts.
+offset=0 counted=
+while [ "$offset" != "$counted" ]; do
+  counted=$offset
+  offset=$(text "$offset" "$zeros" | wc -c)
+done
+text_sum=$(text "$offset" "$zeros" | sed '/^TEXT_SHA256=/d' | sha256sum | cut -d ' ' -f 1)
 script=$out/bin/flash-$target
 mkdir -p "$out/bin"
 {
-  text "$(printf %010d "$offset")"
+  text "$offset" "$text_sum"
   cat "$payload"
 } >"$script"
 chmod +x "$script"

@@ -1,5 +1,6 @@
 # The flash script of an image: one file, $out/bin/flash-NAME, that holds the program and behind it the image. It needs nothing from
-# the machine it runs on but a Linux with bash, coreutils, gzip and sed (and python3 and NVIDIA's BSP, or NXP's uuu, where those are asked for).
+# the machine it runs on but a Linux with bash (4.4), GNU coreutils (8.24), diffutils, findutils, gzip, sed, and util-linux for disks (and
+# python3 and NVIDIA's BSP, or NXP's uuu, where those are asked for).
 { imageTools }:
 { name, layout, board, image, bsp ? { }, crossTarget ? null }:
 let
@@ -51,6 +52,7 @@ imageTools.run "flash-${name}"
     inherit image method;
     variables = builtins.concatStringsSep "\n"
       (builtins.attrValues (builtins.mapAttrs (variable: value: "${variable}=${quote value}") variables));
+    start = ./start.sh;
     parts = [ ./head.sh ./image.sh ./devices.sh ./write.sh ] ++ methods.${method} ++ [ ./main.sh ];
     layoutProgram = if method == "jetson" then ./layout.py else "";
   } // (if crossTarget == null then { } else { inherit crossTarget; }))

@@ -2,6 +2,8 @@
 
 SYS=/sys PROC=/proc DEV=/dev
 STAND_IN=
+# Often it is in a directory that is not in the PATH of ordinary users.
+BLOCKDEV=$(PATH=$PATH:/usr/sbin:/sbin command -v blockdev || true)
 
 stand_in() {
   STAND_IN=$(readlink -f -- "$1")
@@ -94,7 +96,26 @@ transport() {
 }
 
 bytes_of() {
-  printf '%s' "$(($(read_line "$1/size") * 512))"
+  local sectors
+  sectors=$(read_line "$1/size")
+  printf '%s' "$((${sectors:-0} * 512))"
+}
+
+# sector_of DIR: the bytes of a sector as the disk counts them; nothing if that cannot be known.
+sector_of() {
+  local size
+  size=$(read_line "$1/queue/logical_block_size")
+  [ -n "$size" ] || [ -n "$STAND_IN" ] || [ -z "$BLOCKDEV" ] || size=$("$BLOCKDEV" --getss "$DEV/${1##*/}" 2>/dev/null) || true
+  printf '%s' "$size"
+}
+
+# identity DIR: what is different when another disk has got the same name.
+identity() {
+  local fact
+  stat -c '%n %i' -- "$1"
+  for fact in dev size diskseq device/vendor device/model device/name device/serial device/cid device/wwid; do
+    say "$fact $(read_line "$1/$fact")"
+  done
 }
 
 model_of() {
@@ -110,7 +131,7 @@ model_of() {
 
 # objection DIR: why the disk must not be written to; nothing if it may.
 objection() {
-  local dir=$1 name=${1##*/} all use parent holders=()
+  local dir=$1 name=${1##*/} all use parent sector holders=()
   if [ -e "$dir/partition" ]; then
     parent=$(dirname "$dir")
     say "is a partition of $DEV/${parent##*/}; the image is for a whole disk"
@@ -129,12 +150,14 @@ objection() {
   case $'\n'$use in
     *$'\n'root\ *) say "carries the system that is running (/)"; return ;;
     *$'\n'mount\ *)
-      use=$(say "$use" | sed -n 's/^mount //p' | head -n 1)
+      use=$(say "$use" | sed -n 's/^mount //p')
+      use=${use%%$'\n'*}
       say "is mounted: $DEV/${use%% *} at ${use#* } (umount it first)"
       return
       ;;
     *$'\n'swap\ *)
-      use=$(say "$use" | sed -n 's/^swap //p' | head -n 1)
+      use=$(say "$use" | sed -n 's/^swap //p')
+      use=${use%%$'\n'*}
       say "is in use as swap: $DEV/$use (swapoff it first)"
       return
       ;;
@@ -150,12 +173,19 @@ objection() {
     say "has no medium in it"
   elif [ "$(bytes_of "$dir")" -lt "$IMAGE_BYTES" ]; then
     say "has $(in_words "$(bytes_of "$dir")"), the image needs $(in_words "$IMAGE_BYTES")"
+  else
+    sector=$(sector_of "$dir")
+    [ "${sector:-512}" = 512 ] || say "has sectors of $sector bytes; the image's partition table is for sectors of 512"
   fi
 }
 
-# offered DIR: whether a disk is of the kind that is taken without having been named: removable, USB, or a card.
+# offered DIR: whether a disk is of the kind that is taken without having been named: removable, USB, or an SD card. (The kernel calls
+# no card removable; an eMMC differs from an SD card in its type.)
 offered() {
-  case $(transport "$1") in usb | mmc) return 0 ;; esac
+  case $(transport "$1") in
+    usb) return 0 ;;
+    mmc) case $(read_line "$1/device/type") in SD*) return 0 ;; esac ;;
+  esac
   [ "$(read_line "$1/removable")" = 1 ]
 }
 
@@ -187,6 +217,16 @@ boards_in_recovery() {
   done
 }
 
+# find_board KIND: the only board that waits goes into BOARD_FOUND; it stays empty if there is none.
+BOARD_FOUND=
+find_board() {
+  local boards
+  mapfile -t boards < <(boards_in_recovery)
+  [ ${#boards[@]} -le 1 ] ||
+    fail "$EXIT_NO_DEVICE" "there is more than one board in $1 mode on USB; disconnect all but one" "${boards[@]}"
+  BOARD_FOUND=${boards[0]-}
+}
+
 run_list() {
   local dir why found=
   while read -r dir; do
@@ -216,7 +256,7 @@ find_disk() {
     fi
   done < <(disks)
   if [ ${#found[@]} -eq 0 ]; then
-    fail "$EXIT_NO_DEVICE" "there is no SD card, eMMC or USB disk to write to" ${lines[@]+"${lines[@]}"} \
+    fail "$EXIT_NO_DEVICE" "there is no SD card or USB disk to write to" ${lines[@]+"${lines[@]}"} \
       "Connect one, or name a disk with --device; --list shows them."
   fi
   if [ ${#found[@]} -gt 1 ]; then
@@ -252,5 +292,6 @@ check_device() {
 
 # check_permission: whether the device can be opened for writing; opening writes nothing.
 check_permission() {
-  [ -w "$DEVICE" ] || fail "$EXIT_MISSING" "no permission to write to $DEVICE" "Try: sudo $SELF --device $DEVICE"
+  if [ -r "$DEVICE" ] && [ -w "$DEVICE" ]; then return; fi
+  fail "$EXIT_MISSING" "no permission to write to $DEVICE" "Try: sudo $SELF --device $DEVICE"
 }

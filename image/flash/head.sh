@@ -1,30 +1,4 @@
-# What is above this line says what is flashed, and is written by the build; what follows is the program.
-# After its last line comes the image, compressed; so this file is all that is needed.
-
-EXIT_FAILED=1      # something went wrong while it was done
-EXIT_USAGE=2       # the command line is wrong
-EXIT_REFUSED=3     # the device is not one to write to
-EXIT_NO_DEVICE=4   # there is no device, or no board in recovery mode
-EXIT_DECLINED=5    # the user did not confirm
-EXIT_VERIFY=6      # the device does not hold what was written
-EXIT_DAMAGED=7     # this file is damaged
-EXIT_MISSING=8     # a program, the BSP or a right is missing
-
-PROGRAM=flash-$TARGET
-
-say() {
-  printf '%s\n' "$*"
-}
-
-# fail CODE LINE...: says what is wrong, and what to do, and ends.
-fail() {
-  local code=$1
-  shift
-  printf '%s: %s\n' "$PROGRAM" "$1" >&2
-  shift
-  [ $# -eq 0 ] || printf '  %s\n' "$@" >&2
-  exit "$code"
-}
+# What all parts use.
 
 # in_words BYTES: as people read it.
 in_words() {
@@ -39,13 +13,6 @@ in_words() {
   printf '%s TiB' "$n"
 }
 
-need() {
-  local tool
-  for tool in "$@"; do
-    command -v "$tool" >/dev/null || fail "$EXIT_MISSING" "the program \`$tool' is needed and not in PATH"
-  done
-}
-
 # need_argument OPTION [ARGUMENT…]
 need_argument() {
   [ -n "${2-}" ] || fail "$EXIT_USAGE" "$1 needs an argument"
@@ -58,7 +25,7 @@ to a disk for the board: $BOARD_DESCRIPTION
 
   $PROGRAM [--device DEVICE] [OPTION...]
 
-Without --device, it takes the SD card, eMMC or USB disk that is there, if there is just one. Before anything is written it
+Without --device, it takes the SD card or USB disk that is there, if there is just one. Before anything is written it
 shows what it will do and asks. You need write permission for the device: usually that means sudo.
 
   -d, --device DEVICE  the disk to write to, such as /dev/sdb; all that is on it is lost
@@ -84,8 +51,16 @@ USAGE
 
 WORK=
 CLEANUP=()
+WRITER=      # the process that writes, while it does
+UNFINISHED=  # what a user has to know who ends it now
 cleanup() {
   local file
+  if [ -n "$WRITER" ]; then
+    trap '' INT TERM
+    kill "$WRITER" 2>/dev/null || true
+    wait "$WRITER" 2>/dev/null || true
+    WRITER=
+  fi
   for file in ${CLEANUP[@]+"${CLEANUP[@]}"}; do rm -f -- "$file"; done
   [ -z "$WORK" ] || rm -rf -- "$WORK"
   CLEANUP=() WORK=

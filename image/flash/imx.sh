@@ -56,25 +56,30 @@ method_plan() {
   fi
 }
 
-method_run() {
+method_check() {
+  [ -z "$UUU" ] || [ "$ACTION" != extract ] || fail "$EXIT_USAGE" "--extract writes a file: --uuu does not go with it"
   check_boot_loader
+}
+
+method_run() {
   if [ -z "$UUU" ]; then flash_disk; else flash_uuu; fi
 }
 
 # The boot loader goes over the verified image, and is read back itself.
 method_after_image() {
-  local size
+  local target=$1 size
   [ -n "$BOOT_LOADER" ] || return 0
   size=$(stat -L -c %s -- "$BOOT_LOADER")
-  say "writing the boot loader"
-  dd if="$BOOT_LOADER" of="$DEVICE" bs=1K seek=$((FIRMWARE_OFFSET / 1024)) conv=notrunc,fsync,nocreat status=none ||
-    fail "$EXIT_FAILED" "writing the boot loader to $DEVICE failed"
-  dd if="$DEVICE" bs=64K skip="$FIRMWARE_OFFSET" count="$size" iflag=skip_bytes,count_bytes,fullblock status=none | cmp -s - "$BOOT_LOADER" ||
-    fail "$EXIT_VERIFY" "$DEVICE does not hold the boot loader as it was written"
+  say "writing the boot loader to $target, at $(in_words "$FIRMWARE_OFFSET")"
+  UNFINISHED="$target holds the image, but not all of the boot loader"
+  dd if="$BOOT_LOADER" of="$target" bs=1K seek=$((FIRMWARE_OFFSET / 1024)) conv=notrunc,fsync,nocreat status=none ||
+    fail "$EXIT_FAILED" "writing the boot loader to $target failed"
+  dd if="$target" bs=64K skip="$FIRMWARE_OFFSET" count="$size" iflag=skip_bytes,count_bytes,fullblock status=none | cmp -s - "$BOOT_LOADER" ||
+    fail "$EXIT_VERIFY" "$target does not hold the boot loader as it was written"
 }
 
 flash_uuu() {
-  local loader=$BOOT_LOADER program=${UUU_PROGRAM:-uuu} board
+  local loader=$BOOT_LOADER program=${UUU_PROGRAM:-uuu}
   [ -z "$DEVICE" ] || fail "$EXIT_USAGE" "--uuu writes to a board, not to a disk of this machine: --device does not go with it"
   program=$(command -v -- "$program") ||
     fail "$EXIT_MISSING" "there is no program \`${UUU_PROGRAM:-uuu}'" \
@@ -83,16 +88,16 @@ flash_uuu() {
   [ -n "$loader" ] || [ "$FIRMWARE_SIZE" -gt 0 ] ||
     fail "$EXIT_MISSING" "--uuu needs a boot loader: the board has to start it to receive the image" \
       "Give NXP's flash.bin for the board with --boot-loader FILE, or set boot.loader.firmware for the image."
-  board=$(boards_in_recovery | head -n 1)
+  find_board "serial download"
   check_payload
   say "image   $TARGET"
   say "        $(in_words "$IMAGE_BYTES"), SHA-256 $IMAGE_SHA256"
-  say "board   ${board:-none in serial download mode on USB}"
+  say "board   ${BOARD_FOUND:-none in serial download mode on USB}"
   say "medium  the board's $MEDIUM; all that is on it will be lost"
   say "by      $program -b ${MEDIUM}_all ${loader:-(the boot loader in the image)} (the image)"
   say
   show_layout
-  [ -n "$board" ] || [ -n "$DRY_RUN" ] ||
+  [ -n "$BOARD_FOUND" ] || [ -n "$DRY_RUN" ] ||
     fail "$EXIT_NO_DEVICE" "there is no board in serial download mode on USB" \
       "Set its boot switches to serial download, connect its USB port for downloads, and switch it on."
   if [ -n "$DRY_RUN" ]; then
@@ -106,6 +111,7 @@ flash_uuu() {
     loader=$WORK/flash.bin
     dd if="$WORK/disk.img" of="$loader" bs=64K skip="$FIRMWARE_OFFSET" count="$FIRMWARE_SIZE" iflag=skip_bytes,count_bytes,fullblock status=none
   fi
-  "$program" -b "${MEDIUM}_all" "$loader" "$WORK/disk.img" || fail "$EXIT_FAILED" "uuu failed; the board's $MEDIUM may hold a part of the image"
+  UNFINISHED="the board's $MEDIUM may hold a part of the image"
+  "$program" -b "${MEDIUM}_all" "$loader" "$WORK/disk.img" || fail "$EXIT_FAILED" "uuu failed; $UNFINISHED"
   say "uuu has written the image to the board's $MEDIUM."
 }

@@ -37,6 +37,10 @@ method_option() {
 method_plan() { :; }
 method_after_image() { :; }
 
+method_check() {
+  [ -z "$BSP" ] || [ "$ACTION" != extract ] || fail "$EXIT_USAGE" "--extract writes a file: --bsp does not go with it"
+}
+
 method_run() {
   if [ -z "$BSP" ]; then flash_disk; else flash_bsp; fi
 }
@@ -87,7 +91,8 @@ open_bsp() {
   # nv_tegra/bsp_version has lines NAME=VALUE; where there is a root file system, its etc/nv_tegra_release begins
   # `# R36 (release), REVISION: 4.3,'.
   if [ -f "$BSP/nv_tegra/bsp_version" ]; then
-    version=$(sed -nE 's/^BSP_BRANCH="?([0-9]+)"?[[:space:]]*$/\1/p' "$BSP/nv_tegra/bsp_version" | head -n 1)
+    version=$(sed -nE 's/^BSP_BRANCH="?([0-9]+)"?[[:space:]]*$/\1/p' "$BSP/nv_tegra/bsp_version")
+    version=${version%%$'\n'*}
     line=$(sed -nE 's/^BSP_M(AJOR|INOR)="?([0-9]+)"?[[:space:]]*$/.\2/p' "$BSP/nv_tegra/bsp_version" | tr -d '\n')
     version=$version$line
   elif [ -f "$BSP/rootfs/etc/nv_tegra_release" ]; then
@@ -128,14 +133,15 @@ place_partitions() {
 
 run_bsp() {
   say "+ $*"
+  [ -n "$DRY_RUN" ] || UNFINISHED="the board may hold a part of the image and of its firmware"
   [ -n "$DRY_RUN" ] || (cd "$BSP" && "$@") ||
     fail "$EXIT_FAILED" "the BSP's ${1##*/} failed; see its messages above" "Put the board into recovery mode again before the next try."
 }
 
 flash_bsp() {
-  local board layout_dir='' candidate template device_type qspi ours=xbuild-$TARGET.xml
+  local layout_dir='' candidate template device_type qspi ours=xbuild-$TARGET.xml
   [ -z "$DEVICE" ] || fail "$EXIT_USAGE" "--bsp writes to a board in recovery mode, not to a disk of this machine: --device does not go with it"
-  need python3 sed truncate tr head
+  need python3
   check_payload
   open_bsp
   for candidate in bootloader/generic/cfg bootloader/t186ref/cfg; do
@@ -159,17 +165,17 @@ flash_bsp() {
   esac
   [ -f "$BSP/$template" ] || bsp_missing "the BSP in $BSP is incomplete: it has no $template"
 
-  board=$(boards_in_recovery | head -n 1)
+  find_board recovery
   say "image    $TARGET"
   say "         $(in_words "$IMAGE_BYTES"), SHA-256 $IMAGE_SHA256"
-  say "board    ${board:-none in recovery mode on USB}"
+  say "board    ${BOARD_FOUND:-none in recovery mode on USB}"
   say "BSP      R$BSP_VERSION in $BSP, board $BSP_BOARD"
   say "layout   $template, with the partitions of the image"
   say "storage  $STORAGE; all that is on it, and the firmware in the QSPI flash, will be replaced"
   say
   show_layout
   say
-  [ -n "$board" ] || [ -n "$DRY_RUN" ] ||
+  [ -n "$BOARD_FOUND" ] || [ -n "$DRY_RUN" ] ||
     fail "$EXIT_NO_DEVICE" "there is no board of this kind in recovery mode on USB" \
       "Connect its USB-C port, hold the button (or short the pins) for force recovery, and press reset or switch it on." \
       "It then shows as one of: $(say "$USB_IDS" | cut -d ' ' -f 1 | tr '\n' ' ')"

@@ -38,8 +38,9 @@ main() {
   done
   [ -t 2 ] || PROGRESS=none
   trap cleanup EXIT
-  trap 'exit 130' INT
-  trap 'exit 143' TERM
+  trap 'fail 130 "interrupted${UNFINISHED:+; $UNFINISHED}"' INT
+  trap 'fail 143 "ended${UNFINISHED:+; $UNFINISHED}"' TERM
+  method_check
   case $ACTION in
     help) usage ;;
     layout) show_layout ;;

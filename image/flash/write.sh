@@ -9,12 +9,15 @@ probe_direct() {
 }
 
 show_plan() {
+  local size
   say "image   $TARGET"
   say "        $(in_words "$IMAGE_BYTES"), SHA-256 $IMAGE_SHA256"
   if [ -n "$DISK" ]; then
     say "device  $(describe "$DISK")"
   else
     say "device  $DEVICE (a plain file)"
+    size=$(stat -c %s -- "$DEVICE")
+    [ "$size" -ge "$IMAGE_BYTES" ] || say "        It has $(in_words "$size"), and grows to $(in_words "$IMAGE_BYTES")."
   fi
   say
   show_layout
@@ -22,20 +25,27 @@ show_plan() {
   say
   say "Everything that is on $DEVICE now will be lost."
 }
-# write_image: from this file to the device.
+
+# write_image: from this file to the device. It is written in the background: so a signal can end it in the middle.
 write_image() {
-  local flags=()
+  local flags=() hint="Is it still connected, and whole?"
+  [ -n "$DISK" ] || hint="Is there space for $(in_words "$IMAGE_BYTES")?"
   probe_direct
   [ -z "$DIRECT" ] || flags=(oflag=direct)
   say "writing $(in_words "$IMAGE_BYTES") to $DEVICE"
-  payload | gzip -dc | dd of="$DEVICE" bs=4M iflag=fullblock conv=notrunc,fsync,nocreat "${flags[@]}" "status=$PROGRESS" ||
-    fail "$EXIT_FAILED" "writing to $DEVICE failed; it holds a part of the image and does not start a board" "Is it still connected, and whole?"
+  UNFINISHED="$DEVICE holds a part of the image and does not start a board"
+  payload | gzip -dc | dd of="$DEVICE" bs=4M iflag=fullblock conv=notrunc,fsync,nocreat "${flags[@]}" "status=$PROGRESS" &
+  WRITER=$!
+  wait "$WRITER" || fail "$EXIT_FAILED" "writing to $DEVICE failed; it holds a part of the image and does not start a board" "$hint"
+  WRITER=
   # A partition table that the disk had before has a copy in its last sectors; it must not be taken for that of the new one.
-  local size sectors
+  local size sectors old
   if [ -n "$DISK" ]; then size=$(bytes_of "$DISK"); else size=$(stat -c %s -- "$DEVICE"); fi
   sectors=$((size / 512))
-  if [ $((size - IMAGE_BYTES)) -ge $((33 * 512)) ]; then
-    dd if=/dev/zero of="$DEVICE" bs=512 seek=$((sectors - 33)) count=33 conv=notrunc,fsync,nocreat status=none ||
+  old=$((sectors - IMAGE_BYTES / 512))
+  [ "$old" -le 33 ] || old=33
+  if [ "$old" -gt 0 ]; then
+    dd if=/dev/zero of="$DEVICE" bs=512 seek=$((sectors - old)) count="$old" conv=notrunc,fsync,nocreat status=none ||
       fail "$EXIT_FAILED" "writing to the end of $DEVICE failed" "Is it as large as it says?"
   fi
 }
@@ -59,9 +69,10 @@ partition_at() {
 
 verify_image() {
   local sum place
+  UNFINISHED="$DEVICE was written, but not read back"
   say "reading back"
-  [ -n "$DIRECT" ] || ! command -v blockdev >/dev/null || [ -n "$STAND_IN" ] || [ -z "$DISK" ] ||
-    blockdev --flushbufs "$DEVICE" 2>/dev/null || true
+  [ -n "$DIRECT" ] || [ -n "$STAND_IN" ] || [ -z "$DISK" ] ||
+    "$BLOCKDEV" --flushbufs "$DEVICE" 2>/dev/null || true
   sum=$(read_back "$PROGRESS" | sha256sum) || fail "$EXIT_VERIFY" "$DEVICE cannot be read back" "Is it still connected, and whole?"
   [ "${sum%% *}" != "$IMAGE_SHA256" ] || return 0
   place=$(cmp <(payload | gzip -dc) <(read_back none 2>/dev/null) 2>&1 | sed -nE 's/.*(byte|char|after byte) ([0-9]+).*/\2/p' | head -n 1) || true
@@ -69,26 +80,43 @@ verify_image() {
     "${place:+The first difference is at byte $place, in $(partition_at "$((place - 1))").}" "The medium is probably worn out or not as large as it says. Do not use it."
 }
 
-# The kernel's partition table of the disk becomes the new one; if that does not work, it will at the next connection.
-announce() {
-  [ -n "$DISK" ] && [ -z "$STAND_IN" ] && command -v blockdev >/dev/null || return 0
-  blockdev --rereadpt "$DEVICE" 2>/dev/null || true
+# lock_device: the disk is opened, and stays so until all is done: while it is open, its name cannot become that of another disk. And it is
+# locked: that keeps udev, and whoever mounts what udev tells of, away from it (systemd: docs/BLOCK_DEVICE_LOCKING.md).
+LOCK=
+lock_device() {
+  [ -n "$DISK" ] || return 0
+  need flock
+  [ -n "$STAND_IN" ] || [ -n "$BLOCKDEV" ] || fail "$EXIT_MISSING" "the program \`blockdev' (util-linux) is needed and not in PATH"
+  { exec {LOCK}<"$DEVICE"; } 2>/dev/null || fail "$EXIT_REFUSED" "$DEVICE cannot be opened"
+  flock -w 5 "$LOCK" || fail "$EXIT_REFUSED" "$DEVICE is in use: another program has locked it"
 }
 
-# still_free: a moment before it is written to, the kernel is asked whether somebody uses the disk in a way that /sys does not show.
+# The lock ends, and the kernel's partition table of the disk becomes the new one; if that does not work, it will at the next connection.
+announce() {
+  [ -n "$DISK" ] || return 0
+  exec {LOCK}<&-
+  [ -n "$STAND_IN" ] || "$BLOCKDEV" --rereadpt "$DEVICE" 2>/dev/null || true
+}
+
+# still_free: a moment before it is written to: whether it is the disk that was shown, and nobody uses it; the kernel is asked as well,
+# for what /sys does not show.
 still_free() {
   [ -n "$DISK" ] || return 0
-  local why
+  local dir why
+  if ! dir=$(sysfs_of "$DEVICE") || [ "$dir" != "$DISK" ] || ! why=$(identity "$dir") || [ "$why" != "$IDENTITY" ] ||
+    [ ! "$DEVICE" -ef "/proc/$$/fd/$LOCK" ]; then
+    fail "$EXIT_REFUSED" "$DEVICE is not the disk any more that was shown; nothing was written"
+  fi
   why=$(objection "$DISK")
   [ -z "$why" ] || fail "$EXIT_REFUSED" "$DEVICE $why"
-  if [ -z "$STAND_IN" ] && command -v blockdev >/dev/null; then
-    why=$(LC_ALL=C blockdev --rereadpt "$DEVICE" 2>&1) || case $why in
-      *[Bb]usy*) fail "$EXIT_REFUSED" "$DEVICE is in use, says the kernel" ;;
-    esac
-  fi
+  [ -z "$STAND_IN" ] || return 0
+  why=$("$BLOCKDEV" --rereadpt "$DEVICE" 2>&1) || case $why in
+    *[Bb]usy*) fail "$EXIT_REFUSED" "$DEVICE is in use, says the kernel" ;;
+  esac
 }
 
 # flash_disk: the whole road for a disk that is connected to this machine.
+IDENTITY=
 flash_disk() {
   if [ -n "$DEVICE" ]; then
     check_device
@@ -96,6 +124,7 @@ flash_disk() {
     [ -z "$YES" ] || fail "$EXIT_USAGE" "--yes needs --device: nobody is asked whether it is the right one"
     find_disk
   fi
+  [ -z "$DISK" ] || IDENTITY=$(identity "$DISK")
   check_payload
   show_plan
   if [ -n "$DRY_RUN" ]; then
@@ -103,11 +132,13 @@ flash_disk() {
     return
   fi
   check_permission
+  lock_device
   confirm "${DEVICE##*/}"
   still_free
   write_image
   verify_image
-  method_after_image
+  method_after_image "$DEVICE"
+  UNFINISHED=
   announce
   say "$DEVICE holds the image, as read back from it."
 }

@@ -31,7 +31,7 @@ fn nvidia_layout(device: &str) -> String {
 
 impl Machine {
     /// A BSP whose tools note how they are called, and what was there for them.
-    fn bsp(&self) {
+    pub(crate) fn bsp(&self) {
         let record = "#!/bin/bash\necho \"${0##*/} $*\" >>../calls\ncp bootloader/*.img ..\nfor layout in bootloader/generic/cfg/xbuild-*.xml tools/kernel_flash/xbuild-*.xml; do [ ! -e \"$layout\" ] || cp \"$layout\" ../layout.xml; done\n";
         self.executable("Linux_for_Tegra/flash.sh", record);
         self.executable(

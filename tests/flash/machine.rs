@@ -65,6 +65,9 @@ impl Machine {
         ] {
             self.add(&format!("{sys}/{file}"), &format!("{text}\n"));
         }
+        if name.starts_with("mmcblk") {
+            self.add(&format!("{sys}/device/type"), "SD\n");
+        }
         fs::create_dir_all(self.root.join(&sys).join("holders")).expect("create a directory");
         self.link(name, &sys, true);
         fs::write(self.dev(name), vec![0xff; size]).expect("write a disk");

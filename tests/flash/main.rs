@@ -1,10 +1,12 @@
 //! Flash scripts: on plain files that stand in for disks, with a stand-in for /sys and /proc, a stand-in BSP and a stand-in uuu that
 //! record how they are called. Nothing here touches a device.
 
+mod danger;
 mod jetson;
 mod machine;
 #[path = "../support/mod.rs"]
 mod support;
+mod whole;
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -69,16 +71,21 @@ fn text(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
+/// Where the program ends in a script, and the image begins.
+fn end_of_text(script: &[u8]) -> usize {
+    script
+        .windows(6)
+        .position(|window| window == b"\nexit\n")
+        .expect("it ends in exit")
+        + 6
+}
+
 #[test]
 fn scripts_are_free_of_objections() {
     let shellcheck = test_tool("shellcheck");
     for script in [&*SCRIPT, &*IMX] {
         let bytes = fs::read(script).expect("read a script");
-        let end = bytes
-            .windows(6)
-            .position(|window| window == b"\nexit\n")
-            .expect("it ends in exit")
-            + 6;
+        let end = end_of_text(&bytes);
         let copy = WORLD.write("script.sh", &bytes[..end]);
         let output = Command::new(&shellcheck)
             .arg(&copy)
@@ -220,7 +227,7 @@ fn wrong_devices_are_refused() {
     }
     // Without --device, none of them is taken, and each reason is told.
     machine.run(&SCRIPT, &[], "sdb\n").fails(4).says(&[
-        "there is no SD card, eMMC or USB disk to write to",
+        "there is no SD card or USB disk to write to",
         "sdh: it is read-only",
     ]);
     let listed = machine.run(&SCRIPT, &["--list"], "").succeeds();
@@ -239,7 +246,7 @@ fn what_is_not_clear_is_not_guessed() {
     machine
         .run(&SCRIPT, &[], "")
         .fails(4)
-        .says(&["there is no SD card, eMMC or USB disk"]);
+        .says(&["there is no SD card or USB disk"]);
     let listed = machine.run(&SCRIPT, &["--list"], "").succeeds();
     assert!(
         listed
