@@ -185,6 +185,17 @@ rec {
     check = value: type.check value && check value;
   };
 
+  # The same values, but one with a priority (mkForce, mkDefault) stays wrapped in it: for what is joined with values from
+  # elsewhere.
+  withPriority = type: type // {
+    merge = path: defs:
+      let
+        value = type.merge path defs;
+        priority = (head defs).priority or definitions.priorities.plain;
+      in
+      if priority == definitions.priorities.plain then value else definitions.mkOverride priority value;
+  };
+
   # A set of options of its own. A definition is the set of their values, or a module (function or path). Modules get `name`,
   # the last part of the option's path.
   submodule = argument:
