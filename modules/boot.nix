@@ -54,7 +54,7 @@ in
       description = "Kernel messages of a level below this number also appear on the console.";
     };
     kernelParams = mkOption {
-      type = types.listOf types.nonEmptyStr;
+      type = types.listOf (types.addCheck types.nonEmptyStr "and in one line" (text: lib.match "[^\n\r]*" text != null));
       default = [ ];
       example = [ "quiet" "cma=256M" ];
       description = "Words of the kernel's command line, behind the board's consoles.";
