@@ -360,4 +360,16 @@ fn layouts_are_computed() {
         "{ partitions = [ { name = \"a\"; size = \"4\"; } ]; }",
         "disk.partitions.a.size is `4', but must be a whole number of MiB",
     );
+    fails(
+        "{ partitions = [ { name = \"a\"; size = 99999999999; } ]; }",
+        "disk.partitions.a.size is 99999999999 MiB, but an image has at most 8388608 (8 TiB)",
+    );
+    fails(
+        "{ partitions = [ { name = \"a\"; size = 8000000; } { name = \"b\"; size = 8000000; } ]; }",
+        "the partitions need 16000017 MiB, but an image has at most",
+    );
+    fails(
+        "{ partitions = [ { name = \"a\"; size = 4; type = \"swap\"; } ]; }",
+        "disk.partitions.a.type is `swap'; there are `basic-data', `esp', `linux', `linux-root-arm64', and GUIDs",
+    );
 }

@@ -57,7 +57,7 @@ rec {
   nonEmptyStr = simple "nonEmptyStr" "a string that is not blank" "strings that are not blank"
     (value: isText value && match "[ \t\n]*" value == null);
   strMatching = pattern: simple "strMatching ${show.expression pattern}"
-    "a string that matches ${pattern}" "strings that match ${pattern}"
+    "a string that matches ${show.pattern pattern}" "strings that match ${show.pattern pattern}"
     (value: isText value && match pattern value != null);
   ints = {
     between = low: high: numbers "ints.between ${show.operand low} ${show.operand high}" isInt low high;
