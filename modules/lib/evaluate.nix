@@ -31,6 +31,7 @@ let
       if isFunction module && missing != [ ] then
         throw (lines [
           "${if file == topFile then "A module in ${file}" else "The module ${file}"} asks for `${head missing}`, which modules do not get."
+          "  in ${show.place { inherit file; set = functionArgs module; attribute = head missing; }}"
           "  there are: ${concatStringsSep ", " (attrNames arguments)}"
         ])
       else bodyOf arguments file (module arguments)
