@@ -48,7 +48,7 @@ in
     systemPackages = mkOption {
       type = types.listOf types.package;
       default = [ ];
-      description = "Packages whose programs (bin, sbin) everybody finds in /bin. Where two have a program of the same name, the first one's is taken; busybox comes last.";
+      description = "Packages whose programs (bin, sbin) everybody finds in /bin: for the board's CPU (those of `pkgs`) or any AArch64, others are refused. Where two have a program of the same name, the first one's is taken; busybox comes last.";
     };
     scripts = mkOption {
       type = types.attrsOf types.path;
