@@ -44,7 +44,7 @@ let
   image = { name, board, modules ? [ ], system ? "x86_64-linux", crossTarget ? null }:
     let
       facts =
-        if builtins.isAttrs board then board
+        if builtins.isAttrs board then import ./boards/check.nix "the `board' of the image ${name}" board
         else boards.${board} or (throw "there is no board `${board}'; there are: ${builtins.concatStringsSep ", " (builtins.attrNames boards)}");
       evaluated = import ./modules {
         inherit name modules crossTarget;

@@ -1,4 +1,4 @@
-# The boards by name: each `.nix` file beside this one is a board, facts only.
+# The boards by name: each `.nix` file beside this one is a board, facts only; check.nix looks at their form.
 #
 #   name, description       the name is that of the file
 #   soc, cpu                boards/socs/, boards/cpus/
@@ -11,12 +11,14 @@
 #   disk                    firstMiB: where partitions begin; firmware: { offset; maxSize; } of the boot loader's place in bytes, if it has one
 #   flashMethod, flash      what flash scripts can do beyond writing a disk: "jetson" or "imx"; USB ids in recovery mode
 #   bsp                     Jetson: what is in NVIDIA's BSP
+#   qemu                    how QEMU stands in for the board: docs/formats.md
 let
   files = builtins.attrNames (builtins.readDir ./.);
-  boardOf = file: builtins.match "(.*)\\.nix" file;
+  check = import ./check.nix;
+  boardOf = file: if file == "check.nix" then null else builtins.match "(.*)\\.nix" file;
   names = builtins.concatMap (file: if file == "default.nix" || boardOf file == null then [ ] else boardOf file) files;
   load = name:
-    let board = import (./. + "/${name}.nix");
+    let board = check "boards/${name}.nix" (import (./. + "/${name}.nix"));
     in if board.name == name then board
     else throw "boards/${name}.nix is the board `${board.name}': the file and the name must be the same";
 in

@@ -1,7 +1,7 @@
 # The boot partition of a board whose firmware is U-Boot: kernel, device trees and extlinux.conf, which U-Boot's standard boot looks for
 # on partitions with the legacy boot flag.
-{ fat }:
-{ name, title, kernel, deviceTrees, deviceTreeNames, initrd ? null, params, timeout, sizeMiB, option }:
+{ fat, bootFiles }:
+{ name, target ? null, compatible ? [ ], title, kernel, deviceTrees, deviceTreeNames, initrd ? null, params, timeout, sizeMiB, option }:
 let
   default = builtins.head deviceTreeNames;
   base = dtb: builtins.replaceStrings [ ".dtb" ] [ "" ] dtb;
@@ -20,20 +20,23 @@ fat {
   fileName = "boot.img";
   label = "BOOT";
   inherit sizeMiB option;
-  files = [
-    {
-      target = "extlinux/extlinux.conf";
-      # Its timeout is in tenths of a second.
-      text = ''
-        default ${name}
-        timeout ${toString (timeout * 10)}
-        menu title ${title}
+  files = bootFiles {
+    inherit name target compatible;
+    files = [
+      {
+        target = "extlinux/extlinux.conf";
+        # Its timeout is in tenths of a second.
+        text = ''
+          default ${name}
+          timeout ${toString (timeout * 10)}
+          menu title ${title}
 
-      '' + builtins.concatStringsSep "\n" ([ (entry name "" default) ]
-        ++ map (dtb: entry "${name}-${base dtb}" " (${base dtb})" dtb) (builtins.tail deviceTreeNames));
-    }
-    { target = "Image"; source = "${kernel}/Image"; }
-  ]
-  ++ map (dtb: { target = dtb; source = "${deviceTrees}/${dtb}"; }) deviceTreeNames
-  ++ (if initrd == null then [ ] else [{ target = "initrd"; source = "${initrd}/initrd"; }]);
+        '' + builtins.concatStringsSep "\n" ([ (entry name "" default) ]
+          ++ map (dtb: entry "${name}-${base dtb}" " (${base dtb})" dtb) (builtins.tail deviceTreeNames));
+      }
+      { target = "Image"; source = "${kernel}/Image"; }
+    ]
+    ++ map (dtb: { target = dtb; source = "${deviceTrees}/${dtb}"; }) deviceTreeNames
+    ++ (if initrd == null then [ ] else [{ target = "initrd"; source = "${initrd}/initrd"; }]);
+  };
 }

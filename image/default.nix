@@ -3,6 +3,7 @@
 let
   imageTools = import ./tools.nix { inherit toolchains; };
   systemd-boot = import ./systemd-boot.nix { inherit toolchains; };
+  bootFiles = import ./boot-files.nix { inherit imageTools; };
   fat = import ./fat.nix { inherit imageTools; };
 in
 {
@@ -11,8 +12,8 @@ in
   inherit (imageTools) run tools;
   rootFileSystem = import ./root-file-system.nix { inherit imageTools; };
   dataFileSystem = import ./data-file-system.nix { inherit imageTools; };
-  esp = import ./esp.nix { inherit fat systemd-boot; };
-  bootPartition = import ./boot-partition.nix { inherit fat; };
+  esp = import ./esp.nix { inherit fat bootFiles systemd-boot; };
+  bootPartition = import ./boot-partition.nix { inherit fat bootFiles; };
   disk = import ./disk.nix { inherit imageTools; };
   flashScript = import ./flash { inherit imageTools; };
 }

@@ -3,8 +3,8 @@
 #   1  NAME              with the board's device tree
 #   2  NAME-firmware-dt  with the device tree that the firmware brings (another board revision; a virtual machine)
 #   …  NAME-DTB          with each further device tree
-{ fat, systemd-boot }:
-{ name, title, kernel, deviceTrees, deviceTreeNames, initrd ? null, params, timeout, editor, sizeMiB, option }:
+{ fat, bootFiles, systemd-boot }:
+{ name, target ? null, compatible ? [ ], title, kernel, deviceTrees, deviceTreeNames, initrd ? null, params, timeout, editor, sizeMiB, option }:
 let
   entry = number: id: suffix: devicetree: {
     target = "loader/entries/${id}.conf";
@@ -28,24 +28,27 @@ fat {
   fileName = "esp.img";
   label = "ESP";
   inherit sizeMiB option;
-  files = [
-    { target = "EFI/BOOT/BOOTAA64.EFI"; source = "${systemd-boot}/systemd-bootaa64.efi"; }
-    {
-      target = "loader/loader.conf";
-      text = ''
-        default ${name}.conf
-        timeout ${toString timeout}
-        editor ${if editor then "yes" else "no"}
-        auto-entries no
-        auto-firmware no
-        console-mode keep
-      '';
-    }
-    { target = "kernel/Image"; source = "${kernel}/Image"; }
-    (entry 1 name "" default)
-    (entry 2 "${name}-firmware-dt" " (device tree of the firmware)" null)
-  ]
-  ++ map (dtb: { target = "kernel/${dtb}"; source = "${deviceTrees}/${dtb}"; }) deviceTreeNames
-  ++ map ({ number, dtb }: entry number "${name}-${base dtb}" " (${base dtb})" dtb) (enumerate further)
-  ++ (if initrd == null then [ ] else [{ target = "kernel/initrd"; source = "${initrd}/initrd"; }]);
+  files = bootFiles {
+    inherit name target compatible;
+    files = [
+      { target = "EFI/BOOT/BOOTAA64.EFI"; source = "${systemd-boot}/systemd-bootaa64.efi"; }
+      {
+        target = "loader/loader.conf";
+        text = ''
+          default ${name}.conf
+          timeout ${toString timeout}
+          editor ${if editor then "yes" else "no"}
+          auto-entries no
+          auto-firmware no
+          console-mode keep
+        '';
+      }
+      { target = "kernel/Image"; source = "${kernel}/Image"; }
+      (entry 1 name "" default)
+      (entry 2 "${name}-firmware-dt" " (device tree of the firmware)" null)
+    ]
+    ++ map (dtb: { target = "kernel/${dtb}"; source = "${deviceTrees}/${dtb}"; }) deviceTreeNames
+    ++ map ({ number, dtb }: entry number "${name}-${base dtb}" " (${base dtb})" dtb) (enumerate further)
+    ++ (if initrd == null then [ ] else [{ target = "kernel/initrd"; source = "${initrd}/initrd"; }]);
+  };
 }

@@ -11,6 +11,9 @@ let
     linux-root-arm64 = "b921b045-1df0-41c3-af44-4c6f280d3fae";
   };
 
+  # The largest image: 8 TiB. The tools that make one write sparse files, of which file systems take no more than some TiB.
+  mostMiB = 8388608;
+
   # What the partition table takes: the first MiB (the table itself needs 34 sectors) and the last (its copy).
   tableMiB = 1;
 
@@ -45,6 +48,7 @@ let
       integer = what: value:
         if !(builtins.isInt value) then fail "${what} is ${show value}, but must be a whole number of MiB"
         else if value < 1 then fail "${what} is ${toString value} MiB, but must be at least 1"
+        else if value > mostMiB then fail "${what} is ${toString value} MiB, but an image has at most ${toString mostMiB} (8 TiB); the data partition grows on the board"
         else value;
 
       checkName = at: part:
@@ -72,7 +76,10 @@ let
           list = done.list ++ [{
             inherit number size start;
             name = partName;
-            type = types.${type} or (checkUuid "the type of partition `${partName}'" type);
+            type = types.${type} or (
+              if isUuid type then type
+              else fail "disk.partitions.${partName}.type is ${show type}; there are ${builtins.concatStringsSep ", " (map show (builtins.attrNames types))}, and GUIDs in lower case (xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx)"
+            );
             uuid =
               if partition.uuid or null == null then makeUuid "${name} ${partName}"
               else checkUuid "disk.partitions.${partName}.uuid" partition.uuid;
@@ -95,6 +102,7 @@ let
     else if builtins.length partitions > 128 then fail "${toString (builtins.length partitions)} partitions; GPT has room for 128"
     else if first * MiB < firmwareEnd then
       fail "the boot loader's place ends at ${toString firmwareEnd} bytes, behind the start of the first partition (disk.firstMiB = ${toString first})"
+    else if least > mostMiB then fail "the partitions need ${toString least} MiB, but an image has at most ${toString mostMiB} (8 TiB)"
     else if size < least then
       fail "disk.size is ${toString size} MiB, but the partitions and the table need ${toString least} MiB"
     else {

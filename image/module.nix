@@ -31,6 +31,8 @@ let
   deviceTreeNames = map baseNameOf board.deviceTrees;
   bootArguments = {
     inherit name deviceTreeNames;
+    inherit (board.cpu) target;
+    inherit (board) compatible;
     title = "${board.description}, ${config.system.variant} (${name})";
     kernel = config.boot.kernelPackage;
     inherit (config.boot) deviceTrees initrd;

@@ -9,6 +9,7 @@
   ./logging.nix
   ./networking
   ./os-release.nix
+  ./packages.nix
   ./root-tree
   ./runit
   ./selftest

@@ -2,13 +2,28 @@
 { lib, config, pkgs, board, ... }:
 let
   inherit (lib) mkOption types;
+
+  # As pkgs/linux/config takes them.
+  isForced = value: value._type or null == "forced kernel option";
+  kernelValue = {
+    name = "kernelValue";
+    one = "\"y\", \"n\", a number, or a text that is not empty";
+    many = "values of kernel options (\"y\", \"n\", numbers, texts)";
+    check = value: lib.isInt value || lib.isString value && value != "" || lib.isAttrs value && isForced value;
+    inherit (types.anything) merge;
+  };
+  kernelOptions = types.attrsOf (types.withPriority kernelValue);
 in
 {
   options.boot = {
     kernel.options = mkOption {
-      type = types.lazyAttrsOf types.anything;
+      type = types.attrsOf (types.withPriority (types.either kernelValue kernelOptions));
       default = { };
-      description = "Options of the kernel's configuration, beyond the common ones and the board's; written as in pkgs/linux/config.";
+      example = { "measuring instruments on USB" = { USB_TMC = "y"; }; };
+      description = ''
+        Options of the kernel's configuration, beyond the common ones and the board's, as sets with the reason for them as the name.
+        `lib.mkForce VALUE` wins over a value of theirs.
+      '';
     };
     kernelPackage = mkOption {
       type = types.package;
@@ -39,7 +54,7 @@ in
       description = "Kernel messages of a level below this number also appear on the console.";
     };
     kernelParams = mkOption {
-      type = types.listOf types.nonEmptyStr;
+      type = types.listOf (types.addCheck types.nonEmptyStr "and in one line" (text: lib.match "[^\n\r]*" text != null));
       default = [ ];
       example = [ "quiet" "cma=256M" ];
       description = "Words of the kernel's command line, behind the board's consoles.";

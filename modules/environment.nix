@@ -4,6 +4,19 @@ let
   inherit (lib) mkOption types;
   cfg = config.environment;
 
+  parts = lib.splitString "/";
+  isBelow = path:
+    lib.match "[^\n\r]+" path != null && lib.all (part: part != "" && part != "." && part != "..") (parts path);
+
+  files = lib.filterAttrs (_: file: file.enable) cfg.etc;
+  byTarget = builtins.groupBy (name: files.${name}.target) (lib.attrNames files);
+  # The directories that a path is in.
+  above = path:
+    let list = parts path;
+    in lib.genList (index: lib.concatStringsSep "/" (lib.genList (lib.elemAt list) (index + 1))) (lib.length list - 1);
+
+  badNames = lib.filter (name: lib.match "[A-Za-z_][A-Za-z0-9_]*" name == null) (lib.attrNames cfg.variables);
+
   file = { name, config, ... }: {
     options = {
       enable = mkOption { type = types.bool; default = true; description = "Whether the file is there."; };
@@ -22,7 +35,7 @@ let
       uid = mkOption { type = types.ints.unsigned; default = 0; description = "The owner."; };
       gid = mkOption { type = types.ints.unsigned; default = 0; description = "The group."; };
       target = mkOption {
-        type = types.strMatching "[^/].*";
+        type = types.addCheck types.str "that is a path below /etc (no `.`, `..` or empty part, no line break)" isBelow;
         default = name;
         defaultText = "the name";
         description = "The file's path below /etc.";
@@ -35,7 +48,7 @@ in
     systemPackages = mkOption {
       type = types.listOf types.package;
       default = [ ];
-      description = "Packages whose programs (bin, sbin) everybody finds in /bin. Where two have a program of the same name, the first one's is taken; busybox comes last.";
+      description = "Packages whose programs (bin, sbin) everybody finds in /bin: for the board's CPU (those of `pkgs`) or any AArch64, others are refused. Where two have a program of the same name, the first one's is taken; busybox comes last.";
     };
     scripts = mkOption {
       type = types.attrsOf types.path;
@@ -67,7 +80,26 @@ in
         assertion = (file.text == null) != (file.source == null);
         message = "environment.etc.\"${name}\" needs either `text` or `source`.";
       })
-      (lib.filterAttrs (_: file: file.enable) cfg.etc);
+      files
+    ++ lib.concatLists (lib.mapAttrsToList
+      (target: names:
+        map
+          (directory: {
+            assertion = false;
+            message = "environment.etc.\"${lib.head byTarget.${directory}}\" is the file /etc/${directory}, so /etc/${target} cannot be below it.";
+          })
+          (lib.filter (directory: byTarget ? ${directory}) (above target))
+        ++ lib.optional (lib.length names > 1) {
+          assertion = false;
+          message = "environment.etc: ${lib.concatMapStringsSep " and " (name: "\"${name}\"") names} are both to be /etc/${target}.";
+        })
+      byTarget)
+    ++ map
+      (name: {
+        assertion = false;
+        message = "environment.variables.\"${name}\": a variable's name consists of letters, digits and `_`, and does not begin with a digit.";
+      })
+      badNames;
 
     environment.systemPackages = lib.mkAfter [ pkgs.busybox ];
     environment.variables = {

@@ -9,6 +9,11 @@ let
   # Fields of passwd(5) are separated by colons.
   field = types.strMatching "[^:\n]*";
 
+  # As in authorized_keys, where options may stand before it. A key in base64 begins with the length of the kind's name: AAAA.
+  kinds = "ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)|sk-ssh-ed25519@openssh[.]com|sk-ecdsa-sha2-nistp256@openssh[.]com";
+  publicKey = types.addCheck types.str "that is a public key of ssh in one line (`ssh-ed25519 AAAA… NAME`, as in id_ed25519.pub)"
+    (text: lib.match "([^\n\r]+ )?(${kinds}) +AAAA[A-Za-z0-9+/]{16,}={0,3}( [^\n\r]*)?" text != null);
+
   user = { name, config, ... }: {
     options = {
       name = mkOption { type = accountName; default = name; defaultText = "the attribute's name"; description = "The login name."; };
@@ -34,7 +39,7 @@ let
         description = "The password as crypt(5) hashes it (`mkpasswd -m sha512`). Without one, no password works.";
       };
       openssh.authorizedKeys.keys = mkOption {
-        type = types.listOf (types.strMatching "[^\n]+");
+        type = types.listOf publicKey;
         default = [ ];
         example = [ "ssh-ed25519 AAAA… ada@example" ];
         description = "Public keys that log in as this user over ssh.";
@@ -63,6 +68,20 @@ let
         let this = lib.elemAt sorted index; next = lib.elemAt sorted (index + 1);
         in lib.optional (this.${number} == next.${number}) "${this.name} and ${next.name} (${toString this.${number}})")
       (lib.max 0 (lib.length sorted - 1)));
+
+  # The files, by name.
+  accounts = {
+    passwd = lib.concatLines (map
+      (user: "${user.name}:x:${toString user.uid}:${toString (gidOf user)}:${user.description}:${user.home}:${user.shell}")
+      (byNumber "uid" users));
+    group = lib.concatLines (map
+      (group: "${group.name}:x:${toString group.gid}:${lib.concatStringsSep "," (membersOf group)}")
+      (byNumber "gid" groups));
+    # Days and limits are left out: passwords do not expire.
+    shadow = lib.concatLines (map
+      (user: "${user.name}:${if user.hashedPassword == null then "!" else user.hashedPassword}:::::::")
+      (byNumber "uid" users));
+  };
 in
 {
   options.users = {
@@ -109,23 +128,30 @@ in
             message = "users.groups.${name} has the member `${member}`, which users.users does not have.";
           })
           group.members)
-        groups);
+        groups)
+      # Texts of several modules are joined: not these. (One that replaces the whole file is let through.)
+      ++ lib.mapAttrsToList
+        (name: text:
+          let given = toString config.environment.etc.${name}.text;
+          in {
+            assertion = given == text || lib.replaceStrings [ text ] [ "" ] given == given;
+            message = "environment.etc.\"${name}\" is made from users.users and users.groups; nothing can be added to it: use them.";
+          })
+        accounts;
+
+    warnings = lib.concatLists (lib.mapAttrsToList
+      (name: user: map
+        (key: "users.users.${name} has the key of an example (you@example): put yours in its place, or others can log in, and you cannot.")
+        (lib.filter (key: lib.hasSuffix " you@example" key) user.openssh.authorizedKeys.keys))
+      users);
 
     environment.etc = {
-      "passwd".text = lib.concatLines (map
-        (user: "${user.name}:x:${toString user.uid}:${toString (gidOf user)}:${user.description}:${user.home}:${user.shell}")
-        (byNumber "uid" users));
-      "group".text = lib.concatLines (map
-        (group: "${group.name}:x:${toString group.gid}:${lib.concatStringsSep "," (membersOf group)}")
-        (byNumber "gid" groups));
-      "shadow" = {
-        mode = "0600";
-        # Days and limits are left out: passwords do not expire.
-        text = lib.concatLines (map
-          (user: "${user.name}:${if user.hashedPassword == null then "!" else user.hashedPassword}:::::::")
-          (byNumber "uid" users));
-      };
-      "shells".text = "/bin/sh\n/bin/ash\n";
+      "passwd".text = accounts.passwd;
+      "group".text = accounts.group;
+      "shadow" = { mode = "0600"; text = accounts.shadow; };
+      # Who has another shell does not come in by ssh.
+      "shells".text = lib.concatLines (lib.unique ([ "/bin/sh" "/bin/ash" ]
+        ++ lib.filter (shell: baseNameOf shell != "nologin") (map (user: user.shell) (byNumber "uid" users))));
     };
   };
 }

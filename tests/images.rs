@@ -291,6 +291,23 @@ fn what_does_not_fit_or_is_wrong_is_refused() {
     }
 }
 
+/// What is in the boot partition is the board's, whatever it was made from.
+#[test]
+fn boot_files_are_validated() {
+    for (attribute, device_tree) in [
+        ("notTheBoards.boot", "imx8mp-evk.dtb"),
+        (
+            "notTheBoardsEsp.esp",
+            "tegra234-p3768-0000+p3767-0000.dtb",
+        ),
+    ] {
+        WORLD
+            .xbuild(&["realise", "-f", "small.nix", attribute, "--no-out-link"])
+            .fails(100)
+            .says(&["[kernel-image]", device_tree, "[device-tree]"]);
+    }
+}
+
 /// Layouts are values; mistakes in them are found before anything is built.
 #[test]
 fn layouts_are_computed() {
@@ -342,5 +359,17 @@ fn layouts_are_computed() {
     fails(
         "{ partitions = [ { name = \"a\"; size = \"4\"; } ]; }",
         "disk.partitions.a.size is `4', but must be a whole number of MiB",
+    );
+    fails(
+        "{ partitions = [ { name = \"a\"; size = 99999999999; } ]; }",
+        "disk.partitions.a.size is 99999999999 MiB, but an image has at most 8388608 (8 TiB)",
+    );
+    fails(
+        "{ partitions = [ { name = \"a\"; size = 8000000; } { name = \"b\"; size = 8000000; } ]; }",
+        "the partitions need 16000017 MiB, but an image has at most",
+    );
+    fails(
+        "{ partitions = [ { name = \"a\"; size = 4; type = \"swap\"; } ]; }",
+        "disk.partitions.a.type is `swap'; there are `basic-data', `esp', `linux', `linux-root-arm64', and GUIDs",
     );
 }

@@ -72,11 +72,11 @@ fn values_that_cannot_be_are_refused_at_evaluation() {
     for (options, expected) in [
         (
             r#"{ SQUASHFS = "n"; }"#,
-            "error: the kernel option SQUASHFS has conflicting values:\n\"y\"  by config/filesystems.nix: the release root\n\"n\"  by linux.withOptions\nremove one, or set the one that is to hold with `linux.force VALUE'",
+            "error: the kernel option SQUASHFS has conflicting values:\n\"y\"  by config/filesystems.nix: the release root\n\"n\"  by linux.withOptions\nremove one, or set the one that is to hold with `linux.force VALUE', in a module `lib.mkForce VALUE'",
         ),
         (
             r#"{ "my reason" = { NR_CPUS = 4; }; }"#,
-            "error: the kernel option NR_CPUS has conflicting values:\n16  by config/arm64.nix: twelve cores at most (Jetson AGX Orin)\n4  by linux.withOptions: my reason\nremove one, or set the one that is to hold with `linux.force VALUE'",
+            "error: the kernel option NR_CPUS has conflicting values:\n16  by config/arm64.nix: twelve cores at most (Jetson AGX Orin)\n4  by linux.withOptions: my reason\nremove one, or set the one that is to hold with `linux.force VALUE', in a module `lib.mkForce VALUE'",
         ),
         (
             r#"{ USB_TMC = "m"; }"#,
@@ -91,6 +91,10 @@ fn values_that_cannot_be_are_refused_at_evaluation() {
             "error: the kernel option USB_TMC, set by linux.withOptions, is of type null: it must be \"y\", \"n\", a number or a text",
         ),
         (
+            r#"{ USB_TMC = ""; }"#,
+            "error: the kernel option USB_TMC, set by linux.withOptions, is an empty text: write \"n\" to switch it off, or `force \"\"' if the empty text is meant",
+        ),
+        (
             r#"{ CONFIG_USB_TMC = "y"; }"#,
             "error: the kernel option CONFIG_USB_TMC, set by linux.withOptions, is not a name that Kconfig knows: write it without CONFIG_",
         ),
@@ -102,6 +106,42 @@ fn values_that_cannot_be_are_refused_at_evaluation() {
         r#"let linux = (import ./.).linux; in assert (linux.withOptions { SQUASHFS = "y"; }).drvPath == linux.drvPath; (linux.withOptions { SQUASHFS = linux.force "n"; }).options.SQUASHFS.value"#,
     );
     assert_eq!(forced.succeeds().line(), "\"n\"");
+}
+
+/// In `boot.kernel.options` priorities are those of modules.
+#[test]
+fn modules_force_options() {
+    let value = |options: &str, name: &str| {
+        eval(&format!(
+            "let all = import ./.; in (all.lib.image {{ name = \"test\"; board = \"nxp-imx8mp-evk\"; modules = [ ({{ lib, pkgs, ... }}: {{ boot.kernel.options = {options}; }}) ]; }}).kernel.options.{name}.value"
+        ))
+    };
+    for (options, expected) in [
+        ("{ mine.NR_CPUS = lib.mkForce 8; }", "8"),
+        ("{ mine = lib.mkForce { NR_CPUS = 8; }; }", "8"),
+        ("{ NR_CPUS = lib.mkForce 8; }", "8"),
+        ("{ mine.NR_CPUS = pkgs.linux.force 8; }", "8"),
+        ("{ mine.NR_CPUS = lib.mkDefault 8; }", "16"),
+        ("{ mine.NR_CPUS = lib.mkIf false 8; }", "16"),
+        (
+            "lib.mkMerge [ { mine.NR_CPUS = 8; } { mine.NR_CPUS = lib.mkForce 4; } ]",
+            "4",
+        ),
+    ] {
+        assert_eq!(
+            value(options, "NR_CPUS").succeeds().line(),
+            expected,
+            "{options}"
+        );
+    }
+    value("{ mine.NR_CPUS = 8; }", "NR_CPUS").fails(1).says(&[
+        "16  by config/arm64.nix: twelve cores at most (Jetson AGX Orin)",
+        "8  by boot.kernel.options: mine",
+        "lib.mkForce VALUE",
+    ]);
+    value("{ mine.USB_TMC = \"\"; }", "USB_TMC").fails(1).says(&[
+        "The option `boot.kernel.options.mine.USB_TMC` must be \"y\", \"n\", a number, or a text that is not empty",
+    ]);
 }
 
 #[test]

@@ -95,6 +95,51 @@ fn messages() {
     compare(&found, &errors.join("messages.txt"));
 }
 
+/// A board's facts have a form; what is wrong with them is said at evaluation, all of it.
+#[test]
+fn boards_are_checked() {
+    let world = World::new("modules-boards", Who::Caller);
+    let evaluate = |changes: &str| {
+        let expression = format!(
+            "let root = {}; facts = (import (root + \"/boards\")).nxp-imx8mp-evk;
+             in ((import root).lib.image {{ name = \"test\"; board = {changes}; }}).layout.size",
+            repository().display()
+        );
+        both(&world, &["-E", &expression])
+    };
+    let (ours, theirs) = evaluate("facts // { name = \"mine\"; }");
+    assert_eq!(ours.succeeds().line(), theirs.succeeds().line());
+    for (changes, faults) in [
+        (
+            "removeAttrs facts [ \"consoles\" ] // { consols = [ ]; storage = { default = \"sd\"; device = [ \"sd\" ]; }; }",
+            "- `consols' is no fact of a board; did you mean `consoles'?
+- `consoles' is missing: a list of texts that is not empty
+- `storage.device' is no fact of a board; did you mean `storage.devices'?
+- `storage.devices' is missing: a list of texts that is not empty",
+        ),
+        (
+            "facts // { consoles = [ ]; cpu = facts.cpu // { target = \"cortex-a99\"; }; deviceTrees = [ \"imx8mp-evk\" ]; }",
+            "- `consoles' is the empty list, but must be a list of texts that is not empty
+- `cpu.target' is the string \"cortex-a99\", but must be one of `cortex-a53', `cortex-a55', `cortex-a57', `cortex-a72', `cortex-a76', `cortex-a78ae'
+- `deviceTrees' is a list of 1 element, but must be a list of device trees below arch/arm64/boot/dts (`VENDOR/NAME.dtb') that is not empty",
+        ),
+        (
+            "facts // { storage = facts.storage // { default = \"nvme\"; }; }",
+            "- `storage.default' is `nvme', which `storage.devices' does not have",
+        ),
+    ] {
+        let (ours, theirs) = evaluate(changes);
+        let (ours, theirs) = (message(&ours.fails(1)), message(&theirs.fails(1)));
+        assert_eq!(ours, theirs, "{changes}");
+        assert_eq!(
+            ours,
+            format!(
+                "the `board' of the image test is no board (boards/default.nix says what one is):\n{faults}"
+            )
+        );
+    }
+}
+
 /// The text is the file's; with `UPDATE=1` in the environment the file is written instead.
 fn compare(found: &str, file: &Path) {
     if std::env::var_os("UPDATE").is_some() {
@@ -347,6 +392,41 @@ impl Tree {
                 String::from_utf8_lossy(&parsed.stderr)
             );
         }
+    }
+}
+
+/// What only the tree can tell.
+#[test]
+fn root_trees_are_checked() {
+    let world = World::images();
+    for (name, definition, message) in [
+        (
+            "shell",
+            "users.users.ada = { uid = 1000; shell = \"/bin/zsh\"; };",
+            "users.users.ada.shell is /bin/zsh, which no package has",
+        ),
+        (
+            "service",
+            "runit.services.camera.run = \"while true; do sleep 1\";",
+            "/etc/service/camera/run is no shell script",
+        ),
+        (
+            "below",
+            "environment.etc.\"resolv.conf/x\".text = \"\";",
+            "/etc/resolv.conf/x cannot be below /etc/resolv.conf, which is no directory",
+        ),
+    ] {
+        let file = world.write(
+            &format!("{name}.nix"),
+            format!(
+                "((import {}).lib.image {{ name = \"{name}\"; board = \"nxp-imx8mp-evk\"; modules = [ {{ {definition} }} ]; }}).rootTree",
+                repository().display()
+            ),
+        );
+        world
+            .xbuild(&["realise", file.to_str().expect("UTF-8"), "--no-out-link"])
+            .fails(100)
+            .says(&[message]);
     }
 }
 

@@ -51,7 +51,9 @@ grow_partition() {
   fi
   number=$(cat "$part/partition")
   say "growing ${part##*/} to the end of the disk"
-  if ! echo ", $((end - start))" | sfdisk --quiet --no-reread --force --wipe=never -N "$number" "/dev/${disk##*/}"; then
+  # It tells of the copy of the table that is not at the disk's end, which it mends, and of the kernel, which is told below.
+  if ! echo ", $((end - start))" | sfdisk --quiet --no-reread --force --wipe=never -N "$number" "/dev/${disk##*/}" >/run/data-grow 2>&1; then
+    cat /run/data-grow
     say "sfdisk could not grow ${part##*/}"
     return 0
   fi

@@ -19,6 +19,9 @@ let
 
   isFile = module: isPath module || isString module && substring 0 1 module == "/";
 
+  # What modules are said to be in that stand in the list itself.
+  topFile = "the list of modules";
+
   # The body of a module, from what stands in a list of modules.
   bodyOf = arguments: file: module:
     if isFunction module || isAttrs module && module ? __functor then
@@ -27,7 +30,8 @@ let
       in
       if isFunction module && missing != [ ] then
         throw (lines [
-          "The module ${file} asks for `${head missing}`, which modules do not get."
+          "${if file == topFile then "A module in ${file}" else "The module ${file}"} asks for `${head missing}`, which modules do not get."
+          "  in ${show.place { inherit file; set = functionArgs module; attribute = head missing; }}"
           "  there are: ${concatStringsSep ", " (attrNames arguments)}"
         ])
       else bodyOf arguments file (module arguments)
@@ -294,7 +298,7 @@ let
       arguments = { inherit lib; inherit (result) config options; } // specialArgs;
       loaded = (foldl'
         (done: def: load arguments { inherit (def) file; key = show.place def; } [ def.value ] done)
-        (load arguments { file = "the list of modules"; key = ""; } modules { seen = { }; found = [ ]; })
+        (load arguments { file = topFile; key = ""; } modules { seen = { }; found = [ ]; })
         given.wrong).found;
       result = tree prefix
         (map (module: { inherit (module) file; value = module.options; }) loaded)

@@ -41,6 +41,9 @@ in
 rec {
   inherit alternatives;
 
+  # A regular expression, in one line.
+  pattern = replaceStrings [ "\n" "\t" "\r" ] [ "\\n" "\\t" "\\r" ];
+
   # "from 1 to 9"
   range = low: high:
     concatStringsSep " " (collections.optional (low != null) "from ${toString low}"

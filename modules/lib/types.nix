@@ -57,7 +57,7 @@ rec {
   nonEmptyStr = simple "nonEmptyStr" "a string that is not blank" "strings that are not blank"
     (value: isText value && match "[ \t\n]*" value == null);
   strMatching = pattern: simple "strMatching ${show.expression pattern}"
-    "a string that matches ${pattern}" "strings that match ${pattern}"
+    "a string that matches ${show.pattern pattern}" "strings that match ${show.pattern pattern}"
     (value: isText value && match pattern value != null);
   ints = {
     between = low: high: numbers "ints.between ${show.operand low} ${show.operand high}" isInt low high;
@@ -183,6 +183,17 @@ rec {
     one = "${type.one} ${what}";
     many = "${type.many} ${what}";
     check = value: type.check value && check value;
+  };
+
+  # The same values, but one with a priority (mkForce, mkDefault) stays wrapped in it: for what is joined with values from
+  # elsewhere.
+  withPriority = type: type // {
+    merge = path: defs:
+      let
+        value = type.merge path defs;
+        priority = (head defs).priority or definitions.priorities.plain;
+      in
+      if priority == definitions.priorities.plain then value else definitions.mkOverride priority value;
   };
 
   # A set of options of its own. A definition is the set of their values, or a module (function or path). Modules get `name`,

@@ -9,7 +9,7 @@ let
 
   # Commands of root-tree.sh.
   etc = file:
-    if file.mode == "symlink" then "link etc/${file.target} ${escapeShellArgs [ "${file.source}" ]}"
+    if file.mode == "symlink" then escapeShellArgs [ "link" "etc/${file.target}" "${file.source}" ]
     else if file.source != null then escapeShellArgs [ "copy" "etc/${file.target}" file.mode file.uid file.gid "${file.source}" ]
     else escapeShellArgs [ "write" "etc/${file.target}" file.mode file.uid file.gid file.text ];
 

@@ -21,7 +21,12 @@ fail() {
 
 # place PATH: makes the directory it is in, and checks that nothing is there yet.
 place() {
+  local above=$1
   [[ ! -e $root/$1 && ! -L $root/$1 ]] || fail "two things are to be at /$1"
+  while [[ $above == */* ]]; do
+    above=${above%/*}
+    [[ ! -L $root/$above && (! -e $root/$above || -d $root/$above) ]] || fail "/$1 cannot be below /$above, which is no directory of the tree"
+  done
   mkdir -p "$root/$(dirname "$1")"
 }
 
@@ -78,6 +83,17 @@ programs() {
 
 # shellcheck source=/dev/null
 source "$manifestPath"
+
+# Who logs in needs the shell; what services run is shell.
+while IFS=: read -r user _ _ _ _ _ shell; do
+  [[ -e $root$shell || -L $root$shell ]] ||
+    fail "users.users.$user.shell is $shell, which no package has: add the one that does to environment.systemPackages"
+done <"$root/etc/passwd"
+for file in "$root"/etc/service/*/{run,main,check,finish,log/run}; do
+  if [[ -f $file && $(head -n 1 "$file") == '#!/bin/sh' ]]; then
+    bash --posix -n "$file" || fail "/${file#"$root/"} is no shell script"
+  fi
+done
 
 [[ -L $root/bin/init ]] || fail "no package has a program 'init'; busybox does"
 # In any order of the modules the same.

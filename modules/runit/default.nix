@@ -98,7 +98,12 @@ in
           assertion = service.user == null || config.users.users ? ${service.user};
           message = "runit.services.${name} runs as `${toString service.user}`, whom users.users does not have.";
         }
-      ])
+      ] ++ map
+        (variable: {
+          assertion = lib.match "[A-Za-z_][A-Za-z0-9_]*" variable != null;
+          message = "runit.services.${name}.environment.\"${variable}\": a variable's name consists of letters, digits and `_`, and does not begin with a digit.";
+        })
+        (lib.attrNames service.environment))
       enabled);
 
     selftest.checks.services = ''

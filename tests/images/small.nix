@@ -27,7 +27,8 @@ let
   '';
   bootLoader = shell "boot-loader" "yes 'boot loader' | head -c 100000 >$out";
 
-  make = boardName: { firmware ? null, bsp ? { }, rootType ? "squashfs", rootMiB ? 8, tree ? rootTree }:
+  # `validated`: whether the boot files must be the board's, as in every image that modules make; the stand-ins are not.
+  make = boardName: { firmware ? null, bsp ? { }, rootType ? "squashfs", rootMiB ? 8, tree ? rootTree, validated ? false }:
     let
       board = boards.${boardName};
       name = "small-${boardName}";
@@ -52,7 +53,7 @@ let
         timeout = 3;
         sizeMiB = 34;
         option = "disk.partitions.${boot}.size";
-      };
+      } // (if validated then { inherit (board.cpu) target; inherit (board) compatible; } else { });
       parts = {
         ${boot} = if boot == "esp" then image.esp (arguments // { editor = false; }) else image.bootPartition arguments;
         root = image.rootFileSystem { inherit name; rootTree = tree; type = rootType; sizeMiB = rootMiB; inherit (layout.byName.root) uuid; };
@@ -109,6 +110,8 @@ let
     tooSmallExt4 = make "nvidia-jetson-orin-nx" { tree = self.noise; rootType = "ext4"; };
     selfReference = make "nvidia-jetson-orin-nx" { tree = shell "self" "mkdir -p $out/root; ln -s $out/root/x $out/root/y"; };
     wrongPermissions = make "nvidia-jetson-orin-nx" { tree = shell "wrong" "mkdir -p $out/root; echo '0600 0 0 etc/none' >$out/permissions"; };
+    notTheBoards = make "nxp-imx8mp-evk" { validated = true; };
+    notTheBoardsEsp = make "nvidia-jetson-orin-nx" { validated = true; };
     layout = image.layout;
   };
 in

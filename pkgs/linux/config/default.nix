@@ -8,7 +8,8 @@
 #   }
 #
 # A value is "y" or "n", a number, or a text. One option with two values is an error, but `force VALUE` wins over values that
-# are not forced.
+# are not forced. The same in the words of modules: `mkForce VALUE`, and `mkDefault VALUE`, which yields to any other; both also
+# around all options of a reason.
 let
   # The common configuration, by concept.
   files = {
@@ -27,14 +28,22 @@ let
   };
 
   isForced = value: builtins.isAttrs value && value._type or null == "forced kernel option";
+  isOverride = value: builtins.isAttrs value && value._type or null == "override";
+
+  # The priorities of modules/lib/definitions.nix, of which the smallest number wins.
+  forcedPriority = 50;
+  plainPriority = 100;
 
   show = value: if builtins.isString value then ''"${value}"'' else toString value;
 
-  # definition ORIGIN REASON NAME VALUE: one checked definition.
-  definition = origin: reason: name: given:
+  # definition ORIGIN REASON PRIORITY NAME VALUE: one checked definition. A priority of its own counts instead of PRIORITY.
+  definition = origin: reason: outer: name: given:
+    if isOverride given then definition origin reason given.priority name given.content else
     let
-      forced = isForced given;
-      value = if forced then given.value else given;
+      marked = isForced given;
+      value = if marked then given.value else given;
+      priority = if marked then forcedPriority else outer;
+      forced = priority < plainPriority;
       wrong = what: throw "the kernel option ${name}, set by ${origin}, ${what}";
     in
     if builtins.match "[A-Za-z0-9_]+" name == null || builtins.match "CONFIG_.*" name != null then
@@ -45,10 +54,12 @@ let
       wrong "is of type ${builtins.typeOf value}: it must be \"y\", \"n\", a number or a text"
     else if value == "m" then
       wrong "is \"m\", but these kernels load no modules: write \"y\""
+    else if value == "" && !forced then
+      wrong "is an empty text: write \"n\" to switch it off, or `force \"\"' if the empty text is meant"
     else if builtins.isString value && builtins.match "[^\n\t]*" value == null then
       wrong "has a line break or a tab in its text"
     else
-      { inherit name value forced origin reason; };
+      { inherit name value forced priority origin reason; };
 
   # What one definition was, for messages.
   describe = found: "\n  ${show found.value}  by ${found.origin}${if found.reason == null then "" else ": ${found.reason}"}";
@@ -56,12 +67,12 @@ let
   # resolve NAME [ DEFINITION... ]: the one that holds, or an error that names all.
   resolve = name: definitions:
     let
-      forced = builtins.filter (found: found.forced) definitions;
-      candidates = if forced != [ ] then forced else definitions;
+      strongest = builtins.foldl' (least: found: if found.priority < least then found.priority else least) 1000000 definitions;
+      candidates = builtins.filter (found: found.priority <= strongest) definitions;
       first = builtins.head candidates;
     in
-    if builtins.all (found: found.value == first.value) candidates then first
-    else throw "the kernel option ${name} has conflicting values:${builtins.concatStringsSep "" (map describe candidates)}\nremove one, or set the one that is to hold with `linux.force VALUE'";
+    if builtins.all (found: found.value == first.value) candidates then builtins.removeAttrs first [ "priority" ]
+    else throw "the kernel option ${name} has conflicting values:${builtins.concatStringsSep "" (map describe candidates)}\nremove one, or set the one that is to hold with `linux.force VALUE', in a module `lib.mkForce VALUE'";
 in
 rec {
   force = value: { _type = "forced kernel option"; inherit value; };
@@ -69,11 +80,13 @@ rec {
   # define ORIGIN OPTIONS: the definitions of a set of options, in a list.
   define = origin: options: builtins.concatMap
     (key:
-      let found = options.${key};
+      let
+        given = options.${key};
+        found = if isOverride given then given.content else given;
+        priority = if isOverride given then given.priority else plainPriority;
       in
-      if builtins.isAttrs found && !isForced found
-      then builtins.attrValues (builtins.mapAttrs (definition origin key) found)
-      else [ (definition origin null key found) ])
+      if !(builtins.isAttrs found) || isForced found then [ (definition origin null plainPriority key given) ]
+      else builtins.attrValues (builtins.mapAttrs (definition origin key priority) found))
     (builtins.attrNames options);
 
   common = builtins.concatMap (origin: define origin (import files.${origin})) (builtins.attrNames files);

@@ -9,5 +9,5 @@ let
       (import root).lib.image { name = "test"; board = "nxp-imx8mp-evk"; modules = [ file ]; }
     else (lib.evalModules { modules = [ file ]; }).config;
 in
-if isImage then config.rootTree.drvPath
+if isImage then builtins.seq config.rootTree.drvPath config.drvPath
 else builtins.deepSeq (if config ? assertions then lib.checkAssertions config config else config) "no error"

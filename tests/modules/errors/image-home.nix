@@ -1,0 +1,1 @@
+{ users.users.root.home = "/ro:ot"; }

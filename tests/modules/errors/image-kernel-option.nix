@@ -1,0 +1,1 @@
+{ boot.kernel.options."instruments" = { USB_TMC = true; }; }
