@@ -367,6 +367,11 @@ fn outputs_are_installables() {
         .stdout;
     assert!(shown.contains("\"hello\""), "{shown}");
     places.ours("top", &["realise", "--dry-run", ".#lib.v"]).fails(1).says(&["expected flake output attribute 'lib.v' to be a derivation or path but found an integer: 42"]);
+    let jobs = places
+        .ours("top", &["eval-jobs", ".#packages.x86_64-linux"])
+        .succeeds()
+        .stdout;
+    assert!(jobs.contains(&drv), "{jobs}");
     // A directory without flake.nix is what it always was.
     places.world.write("plain/default.nix", "{ x = 1; }");
     assert_eq!(

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use xbuild_eval::{EvalError, Evaluator, Value};
+use xbuild_eval::{EvalError, Evaluator, Pos, Value};
 use xbuild_flake::outputs::{self, Target, attr_paths};
 use xbuild_flake::{FlakeOptions, Flakes, LockFlags, LockedFlake, apply_config, parse_input_path};
 use xbuild_flake_ref::{FlakeRef, ParseOptions, RefError, is_flake_id};
@@ -253,4 +253,23 @@ pub(crate) fn wanted(
             Target::Path(path) => Wanted::Path(path),
         })
     })
+}
+
+/// An output of a flake, under the rules of an evaluator that others use as well. No lock file is written.
+pub(crate) fn value(
+    ev: &mut Evaluator,
+    reference: &FlakeRef,
+    name: &str,
+) -> Result<Value, Problem> {
+    let shown = reference.show();
+    let Some(flakes) = ev.flakes.clone() else {
+        return Err(Failure::text(format!("'{shown}' is a flake, and there are none here")).into());
+    };
+    if !ev.settings.has_feature("flakes") {
+        ev.settings.features.push("flakes".to_owned());
+    }
+    let flake = flakes.get_flake(ev, &shown, Pos::NONE)?;
+    let outputs = outputs::of_flake(ev, flake)?;
+    let paths = attr_paths(name, &ev.settings.system.clone());
+    Ok(outputs::select(ev, outputs, &shown, &paths)?.0)
 }

@@ -356,11 +356,7 @@ fn select(
         }
         Expression::Text(text) => evaluator.eval_expr(text, &current_dir()?)?,
         Expression::Flake(reference) => {
-            return Err(Failure::text(format!(
-                "'{}' is a flake, and only expressions are evaluated here",
-                reference.show()
-            ))
-            .into());
+            return flake_installable::value(evaluator, reference, attribute);
         }
     };
     let arguments = arguments(evaluator, inputs)?;
