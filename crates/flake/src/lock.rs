@@ -88,7 +88,7 @@ pub struct Flakes {
     pub(crate) inputs: Rc<Inputs>,
 }
 
-fn host_error(failed: HostError) -> EvalError {
+fn host_error(failed: &HostError) -> EvalError {
     error(failed.to_string())
 }
 
@@ -134,7 +134,7 @@ impl Flakes {
 
     fn fetch(&self, ev: &mut Evaluator, input: &Input) -> Result<FetchedTree> {
         ev.fetch_tree(input).map_err(|failed| {
-            host_error(failed).context(
+            host_error(&failed).context(
                 Pos::NONE,
                 format!("while fetching the input '{}'", input.show()),
             )
@@ -160,7 +160,7 @@ impl Flakes {
             let (resolved, dir) = ev
                 .host
                 .resolve_input(&input, registries)
-                .map_err(host_error)?;
+                .map_err(|failed| host_error(&failed))?;
             input = resolved;
             subdir = dir.unwrap_or(subdir);
         }
@@ -263,7 +263,10 @@ impl Flakes {
     fn read_lock_file(&self, ev: &Evaluator, file: &Path, logical: bool) -> Result<LockFile> {
         let text = if logical {
             match ev.host.file_type(file) {
-                Ok(Some(_)) => ev.host.read_file(file).map_err(host_error)?,
+                Ok(Some(_)) => ev
+                    .host
+                    .read_file(file)
+                    .map_err(|failed| host_error(&failed))?,
                 _ => return Ok(LockFile::default()),
             }
         } else {
@@ -693,7 +696,9 @@ impl Locking<'_> {
             }) && !by_user
         });
         match kept {
-            Some((file, old)) => self.keep(ev, level, name, path, relative_dir, file, old),
+            Some((file, old)) => {
+                self.keep(ev, level, name, path, relative_dir.as_deref(), file, old)
+            }
             None => {
                 let original = match &declared.reference {
                     Some(declared) if by_user => declared.clone(),
@@ -753,7 +758,7 @@ impl Locking<'_> {
         level: &Level<'_>,
         name: &str,
         path: &[String],
-        relative_dir: Option<PathBuf>,
+        relative_dir: Option<&Path>,
         file: OldFile,
         old: NodeId,
     ) -> Result<()> {
@@ -810,13 +815,8 @@ impl Locking<'_> {
             }
         }
         if fetch {
-            let flake = self.input_flake(
-                ev,
-                &locked.locked,
-                relative_dir.as_deref(),
-                self.registries,
-                path,
-            )?;
+            let flake =
+                self.input_flake(ev, &locked.locked, relative_dir, self.registries, path)?;
             self.node_dirs.insert(child, flake.dir().to_owned());
             let dir = flake.dir().to_owned();
             return self.inputs_of(
