@@ -300,7 +300,7 @@ fn boot_files_are_validated() {
     ] {
         WORLD
             .xbuild(&["realise", "-f", "small.nix", attribute, "--no-out-link"])
-            .fails(100)
+            .fails(112)
             .says(&["[kernel-image]", device_tree, "[device-tree]"]);
     }
 }
