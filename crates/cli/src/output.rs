@@ -1,6 +1,8 @@
 //! Printing: results to stdout, everything else to stderr. A reader that goes away (`xbuild … | head`) ends the program quietly.
 
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
+
+use xbuild_realise::terminal::{Colours, printable};
 
 use crate::failure::Failure;
 
@@ -27,9 +29,23 @@ pub(crate) fn count(n: usize, one: &str, many: &str) -> String {
     format!("{n} {}", if n == 1 { one } else { many })
 }
 
-/// Prints a line to stderr. Whether anybody reads it must not change what the program does.
+/// Prints a line to stderr, without the colours that it may have where that is no terminal (as Nix does). Whether anybody reads it
+/// must not change what the program does.
 pub(crate) fn note(text: impl AsRef<[u8]>) {
-    let _ = io::stderr()
-        .lock()
-        .write_all(&[text.as_ref(), b"\n"].concat());
+    let mut stderr = io::stderr().lock();
+    let colours = if stderr.is_terminal() {
+        Colours::Keep
+    } else {
+        Colours::Drop
+    };
+    let mut printed = Vec::new();
+    for line in text.as_ref().split(|&byte| byte == b'\n') {
+        if line.contains(&0x1b) {
+            printed.extend(printable(line, colours));
+        } else {
+            printed.extend_from_slice(line);
+        }
+        printed.push(b'\n');
+    }
+    let _ = stderr.write_all(&printed);
 }

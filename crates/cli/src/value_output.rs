@@ -164,12 +164,12 @@ mod tests {
     fn json_is_indented() {
         let mut out = Vec::new();
         indent_json(
-            br#"{"a":[],"b":{},"c":[1,"x\"],"d":{"e\\":-1.5}}"#,
+            br#"{"a":[],"b":{},"c":[1,"x\""],"d":{"e\\":-1.5}}"#,
             &mut out,
         );
         assert_eq!(
             String::from_utf8(out).unwrap(),
-            "{\n  \"a\": [],\n  \"b\": {},\n  \"c\": [\n    1,\n    \"x\\\"\n  ],\n  \"d\": {\n    \"e\\\\\": -1.5\n  }\n}"
+            "{\n  \"a\": [],\n  \"b\": {},\n  \"c\": [\n    1,\n    \"x\\\"\"\n  ],\n  \"d\": {\n    \"e\\\\\": -1.5\n  }\n}"
         );
     }
 }

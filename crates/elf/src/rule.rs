@@ -96,6 +96,15 @@ impl Rule {
         Self::ALL.iter().copied().find(|rule| rule.name() == name)
     }
 
+    /// Whether it says for which processor a file is, and not whether the file works where it lies.
+    #[must_use]
+    pub fn is_of_processor(self) -> bool {
+        matches!(
+            self,
+            Self::ElfClass | Self::ElfByteOrder | Self::ElfMachine | Self::ForeignExecutable
+        )
+    }
+
     /// What usually helps.
     #[must_use]
     pub fn hint(self) -> &'static str {

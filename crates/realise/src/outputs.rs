@@ -223,30 +223,33 @@ fn validate(
     for output in made {
         closure.insert(output.path.clone(), output.physical.clone());
     }
-    let mut roots: Vec<Root> = made
+    let lookup = |path: &StorePath| closure.get(path).cloned();
+    let roots: Vec<Root> = made
         .iter()
         .map(|output| Root {
             logical: output.path.clone(),
             physical: output.physical.clone(),
         })
         .collect();
+    let mut report = xbuild_elf::check(&roots, &lookup, &target, &exceptions);
     if attribute(drv, "xbuildCheckClosure").is_some() {
+        let mut others = Vec::new();
         for (path, physical) in &closure {
             let is_output = made.iter().any(|output| output.path == *path);
             if !is_output && !was_validated(store, path)? {
-                roots.push(Root {
+                others.push(Root {
                     logical: path.clone(),
                     physical: physical.clone(),
                 });
             }
         }
+        // How these are packaged is not for this derivation to say.
+        let others = xbuild_elf::check(&others, &lookup, &target, &exceptions);
+        let foreign = others.findings.into_iter();
+        report
+            .findings
+            .extend(foreign.filter(|finding| finding.rule.is_of_processor()));
     }
-    let report = xbuild_elf::check(
-        &roots,
-        &|path| closure.get(path).cloned(),
-        &target,
-        &exceptions,
-    );
     if report.is_genuine() {
         Ok(())
     } else {
