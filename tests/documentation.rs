@@ -23,7 +23,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use support::expressions::EXPRESSIONS;
 use support::world::copy_store;
@@ -60,7 +60,7 @@ fn documents_are_true() {
         .unwrap();
     let scratch = Path::new(env!("CARGO_TARGET_TMPDIR")).join("documentation");
     if scratch.exists() {
-        remove(&scratch);
+        xbuild_store::remove_tree(&scratch).expect("the scratch directory can be removed");
     }
     let images = Path::new(env!("CARGO_TARGET_TMPDIR")).join("images/caller/store");
     if images.join("nix/store").exists() {
@@ -123,16 +123,6 @@ fn documents(repository: &Path) -> Vec<PathBuf> {
     documents.sort();
     documents.insert(0, repository.join("README.md"));
     documents
-}
-
-/// Removes a tree with a store in it, whose directories are read-only.
-fn remove(dir: &Path) {
-    let _ = Command::new("chmod")
-        .args(["-R", "u+w"])
-        .arg(dir)
-        .stderr(Stdio::null())
-        .status();
-    fs::remove_dir_all(dir).expect("the scratch directory can be removed");
 }
 
 /// The commands in the `sh` blocks of a document.

@@ -288,7 +288,7 @@ hint: a function that is an operand or argument needs parentheses: '(x: …)'
 #[test]
 fn duplicates() {
     assert_snapshot!(message("{\n  a.b = 1;\n  a = { b = 2; };\n}"), @r##"
-error: attribute 'a.b' already defined
+error: attribute 'a.b' already defined at /project/default.nix:2:3
        at /project/default.nix:3:9:
          3|   a = { b = 2; };
           |         ^
@@ -298,7 +298,7 @@ note: the first definition is here
           |   ^^^
 "##);
     assert_snapshot!(message("{ inherit a; a = 1; }"), @r##"
-error: attribute 'a' already defined
+error: attribute 'a' already defined at /project/default.nix:1:11
        at /project/default.nix:1:14:
          1| { inherit a; a = 1; }
           |              ^
@@ -308,7 +308,7 @@ note: the first definition is here
           |           ^
 "##);
     assert_snapshot!(message("let a = 1; a.b = 2; in a"), @r##"
-error: attribute 'a' already defined
+error: attribute 'a' already defined at /project/default.nix:1:5
        at /project/default.nix:1:12:
          1| let a = 1; a.b = 2; in a
           |            ^^^
