@@ -1,7 +1,8 @@
 //! The machine's disk: the image, unpacked into a sparse file and grown.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, BufReader, Read, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use flate2::bufread::MultiGzDecoder;
@@ -41,16 +42,23 @@ pub fn temporary(
     fill(file, image, disk, directory, cancelled)
 }
 
-/// As [`temporary`], into the file `path`; if there is one already, that is the disk, as an earlier run left it.
+/// As [`temporary`], into the file `path`; if there is one already, that is the disk, as an earlier run left it. It is locked as long
+/// as it is open: two machines with one disk destroy its file systems.
 ///
 /// # Errors
-/// As before. A file that could not be finished is removed.
+/// As before; a file that is no disk, or the disk of another machine. A file that could not be finished is removed.
 pub fn kept(image: &Path, disk: &Disk, path: &Path, cancelled: &dyn Fn() -> bool) -> Result<Made> {
     let mut options = OpenOptions::new();
     options.read(true).write(true);
     match options.open(path) {
         Ok(file) => {
+            lock(&file, path)?;
             let size = file.metadata().map_err(Error::file("read", path))?.len();
+            if !has_partitions(&file).map_err(Error::file("read", path))? {
+                return Err(Error::NoDisk {
+                    path: path.to_owned(),
+                });
+            }
             return Ok(Made {
                 file,
                 image: size,
@@ -68,10 +76,31 @@ pub fn kept(image: &Path, disk: &Disk, path: &Path, cancelled: &dyn Fn() -> bool
     let file = tempfile::NamedTempFile::new_in(directory)
         .map_err(Error::file("make a file in", directory))?;
     let own = file.reopen().map_err(Error::file("open", file.path()))?;
+    lock(&own, path)?;
     let made = fill(own, image, disk, directory, cancelled)?;
     file.persist_noclobber(path)
         .map_err(|error| Error::file("write", path)(error.error))?;
     Ok(made)
+}
+
+fn lock(file: &File, path: &Path) -> Result<()> {
+    match file.try_lock() {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => Err(Error::InUse {
+            path: path.to_owned(),
+        }),
+        Err(TryLockError::Error(error)) => Err(Error::file("lock", path)(error)),
+    }
+}
+
+/// Whether there is a table of partitions (UEFI specification, 5.3.2): nothing else is taken for a disk, and written to.
+fn has_partitions(file: &File) -> io::Result<bool> {
+    let mut signature = [0; 8];
+    match file.read_exact_at(&mut signature, 512) {
+        Ok(()) => Ok(&signature == b"EFI PART"),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 fn fill(
@@ -230,14 +259,38 @@ mod tests {
     #[test]
     fn a_kept_disk_is_used_again() {
         let directory = tempfile::tempdir().unwrap();
-        let image = packed(directory.path(), b"content");
+        let image = packed(
+            directory.path(),
+            &[&[0; 512], b"EFI PART".as_slice()].concat(),
+        );
         let path = directory.path().join("disk");
         let mut made = kept(&image, &disk(1, false), &path, &|| false).unwrap();
         made.file.rewind().unwrap();
         made.file.write_all(b"changed").unwrap();
+        let error = kept(&image, &disk(1, false), &path, &|| false).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("the disk of a machine that runs"),
+            "{error}"
+        );
+        drop(made);
         let mut again = kept(&image, &disk(1, false), &path, &|| false).unwrap();
         assert_eq!(again.size, 2 * MIB);
         assert!(contents(&mut again).starts_with(b"changed"));
+    }
+
+    #[test]
+    fn what_is_no_disk_is_not_written_to() {
+        let directory = tempfile::tempdir().unwrap();
+        let image = packed(directory.path(), b"content");
+        for bytes in [b"".as_slice(), &[b'x'; 4096]] {
+            let path = directory.path().join("README.md");
+            std::fs::write(&path, bytes).unwrap();
+            let error = kept(&image, &disk(1, false), &path, &|| false).unwrap_err();
+            assert!(error.to_string().contains("is no disk"), "{error}");
+            assert_eq!(std::fs::read(&path).unwrap(), bytes);
+        }
     }
 
     #[test]

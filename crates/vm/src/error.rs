@@ -32,6 +32,24 @@ pub enum Error {
         /// What the system says.
         error: io::Error,
     },
+    /// The file that is to be the disk is something else.
+    #[error(
+        "{} is there already and is no disk: it has no table of partitions\nhint: name a file that is not there yet; the disk is made",
+        path.display()
+    )]
+    NoDisk {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Another machine has the disk.
+    #[error(
+        "{} is the disk of a machine that runs\nhint: end that machine, or name another file",
+        path.display()
+    )]
+    InUse {
+        /// The disk.
+        path: PathBuf,
+    },
     /// The description of the machine makes no sense.
     #[error("{}: {problem}", path.display())]
     Description {
