@@ -29,7 +29,8 @@ pub(crate) fn prepare(session: &Arc<Session>, guest: &Guest) -> Result<Machine, 
         impure: false,
         inputs: Inputs::default(),
     };
-    let wanted = installable::resolve(session, &[described(session, name)?], &source)?;
+    let wanted = installable::resolve(session, &[described(session, name)?], &source)
+        .map_err(|failure| without_machine(name, failure))?;
     let [wanted] = wanted.as_slice() else {
         return Err(Failure::text(format!(
             "`{name}` is not one image: its attribute `{ATTRIBUTE}` is {}",
@@ -41,7 +42,7 @@ pub(crate) fn prepare(session: &Arc<Session>, guest: &Guest) -> Result<Machine, 
     let file = directory.join(FILE);
     if !file.is_file() {
         return Err(Failure::text(format!(
-            "`{name}` is no machine: there is no {FILE} in {}",
+            "`{name}` is no machine: there is no {FILE} in {}\nhint: name the image as `xbuild targets` does: `.#NAME`",
             directory.display()
         )));
     }
@@ -53,6 +54,19 @@ pub(crate) fn prepare(session: &Arc<Session>, guest: &Guest) -> Result<Machine, 
     let processors = u32::try_from(processors).unwrap_or(u32::MAX);
     machine.cpus = guest.cpus.unwrap_or(machine.cpus.min(processors));
     Ok(machine)
+}
+
+/// What is wrong with `name`, if it has no machine.
+fn without_machine(name: &str, failure: Failure) -> Failure {
+    if !failure
+        .message
+        .contains(&format!("attribute '{ATTRIBUTE}'"))
+    {
+        return failure;
+    }
+    Failure::text(format!(
+        "`{name}` is no image: it has no attribute `{ATTRIBUTE}`, the machine that stands in for a board\nhint: `xbuild targets` lists the images"
+    ))
 }
 
 /// The installable of the machine of the image that `name` is.
