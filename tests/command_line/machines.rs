@@ -115,15 +115,19 @@ for_each_user! {
         ran.says(&["Ctrl-A X", "the machine is off"]);
         assert_eq!(fs::metadata(world.path("disk")).unwrap().len(), 2 << 20);
         // It is used again.
-        fs::write(world.path("disk"), vec![1; 3 << 20]).unwrap();
+        let mut disk = vec![1; 3 << 20];
+        disk[512..520].copy_from_slice(b"EFI PART");
+        fs::write(world.path("disk"), disk).unwrap();
         world.xbuild(&["boot", ".#img", "--keep-disk", "disk"]).succeeds().says(&["a disk of 3.0 MiB"]);
+        world.write("notes", "of mine");
+        world.xbuild(&["boot", ".#img", "--keep-disk", "notes"]).fails(1).says(&["notes is there already and is no disk"]);
         world.xbuild(&["boot", ".#img", "--ssh-port", "2222"]).fails(1).says(&["--ssh-port: the machine of img has no network"]);
     }
 
     fn what_is_no_machine(world) {
         image(world, GOOD);
         world.xbuild(&["boot", ".#broken"]).fails(1).says(&["`.#broken` is no machine: there is no vm.json"]);
-        world.xbuild(&["test", ".#none"]).fails(1).says(&["'vm'", "not found"]);
+        world.xbuild(&["test", ".#none"]).fails(1).says(&["`.#none` is no image: it has no attribute `vm`"]);
         world.xbuild(&["test", ".#img^out"]).fails(1).says(&["leave out `^…`"]);
         // The machine itself, by its link.
         world.xbuild(&["realise", ".#img.vm", "-o", "machine"]).succeeds();
