@@ -84,16 +84,6 @@ fn shrink(program: &str) -> String {
     best
 }
 
-/// Prints the programs that `programs` would compare, one a line.
-#[test]
-#[ignore = "prints"]
-fn show() {
-    let (count, first) = (number("XBUILD_GENERATE", 1500), number("XBUILD_SEED", 1));
-    for seed in first..first + count {
-        println!("{seed}: {}", program::program(seed).replace('\n', "⏎"));
-    }
-}
-
 fn check(generate: fn(u64) -> String) {
     let (count, first) = (number("XBUILD_GENERATE", 1500), number("XBUILD_SEED", 1));
     let seeds: Vec<u64> = (first..first + count).collect();
