@@ -8,8 +8,10 @@ use xbuild_flake_ref::{FlakeRef, ParseOptions};
 use xbuild_store_model::StorePath;
 
 use crate::flake_nix::{error, ref_error};
-use crate::lock::{Flakes, LockFlags, LockedFlake, tree_root};
+use crate::flakes::Flakes;
+use crate::lock::{LockFlags, LockedFlake};
 use crate::lock_file::LockFile;
+use crate::place::tree_root;
 
 /// Takes the nodes of a lock file, the key of the root, what is known of nodes that were fetched (`sourceInfo`, `dir`), and the
 /// function that fetches others.

@@ -15,13 +15,17 @@ pub mod call;
 pub mod check;
 mod config;
 mod flake_nix;
+mod flakes;
 mod lock;
 mod lock_file;
+mod locking;
 pub mod metadata;
 pub mod outputs;
+mod place;
 pub mod show;
 
 pub use config::{ConfigValue, apply_config};
 pub use flake_nix::{Flake, FlakeInput};
-pub use lock::{FlakeOptions, Flakes, LockFlags, LockedFlake};
+pub use flakes::{FlakeOptions, Flakes};
+pub use lock::{LockFlags, LockedFlake};
 pub use lock_file::{InputPath, LockFile, LockedNode, NodeId, parse_input_path, show_input_path};

@@ -6,8 +6,9 @@ use serde_json::Value;
 use xbuild_flake_ref::{Scheme, attrs_to_json, civil_date};
 use xbuild_store_model::{Hash, HashAlgo};
 
-use crate::lock::{LockedFlake, tree_root};
+use crate::lock::LockedFlake;
 use crate::lock_file::{Edge, LockFile, NodeId, show_input_path};
+use crate::place::tree_root;
 
 /// As JSON, as stock Nix prints it.
 #[must_use]
