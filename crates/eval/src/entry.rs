@@ -6,6 +6,7 @@ use xbuild_syntax::symbol::Symbol;
 use crate::Evaluator;
 use crate::attrs::{Attrs, AttrsBuilder};
 use crate::error::{EvalError, Result};
+use crate::heap::Handle as _;
 use crate::position::Pos;
 use crate::string::{ContextElem, ContextSet};
 use crate::value::{Value, ValueKind};

@@ -7,6 +7,7 @@ use xbuild_syntax::symbol::Symbol;
 use crate::Evaluator;
 use crate::builtins::float_text;
 use crate::error::Result;
+use crate::heap::Handle as _;
 use crate::position::Pos;
 use crate::stack;
 use crate::value::{Attr, Value, ValueKind};

@@ -4,6 +4,7 @@ use rustc_hash::FxHashSet;
 
 use crate::Evaluator;
 use crate::error::{ErrorKind, Result};
+use crate::heap::Handle as _;
 use crate::position::Pos;
 use crate::print::{identity, print_name, print_simple, print_string};
 use crate::value::{Value, ValueKind};

@@ -3,7 +3,7 @@
 use super::Evaluator;
 use crate::attrs::Attrs;
 use crate::error::{ErrorKind, EvalError, Result};
-use crate::heap::{Pending, Thunk, ThunkState};
+use crate::heap::{Handle as _, Pending, Thunk, ThunkState};
 use crate::position::Pos;
 use crate::stack;
 use crate::string::{ContextElem, Str};

@@ -9,7 +9,7 @@ use super::operators::small_integers;
 use crate::attrs::{Attrs, AttrsBuilder};
 use crate::code::{AttrsCode, BinaryCode, Code, CodeRef, IfCode, NameCode, SelectCode, WithScope};
 use crate::error::{EvalError, Result};
-use crate::heap::Env;
+use crate::heap::{Env, Handle as _};
 use crate::position::Pos;
 use crate::value::{Attr, Value, ValueKind};
 

@@ -1,9 +1,9 @@
-//! Immutable arrays behind thin pointers: strings, paths, lists, applications.
+//! Immutable arrays behind thin pointers: strings, paths, applications, and what lists and sets are made of.
 
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 
-use super::Word;
+use super::Handle;
 use crate::value::Value;
 
 /// What stands before the elements.
@@ -70,36 +70,18 @@ impl<H: Copy, T: Copy> Array<H, T> {
     pub fn is_empty(self) -> bool {
         self.len() == 0
     }
+}
 
-    /// Whether both are the same object.
+impl<H: Copy, T: Copy> Handle for Array<H, T> {
     #[inline]
-    #[must_use]
-    pub fn same(self, other: Self) -> bool {
-        self.header == other.header
-    }
-
-    /// The address, which identifies the object.
-    #[inline]
-    #[must_use]
-    pub fn address(self) -> usize {
-        self.header.as_ptr().addr()
+    fn start(self) -> NonNull<u64> {
+        self.header.cast()
     }
 
     #[inline]
-    pub(crate) fn into_word(self, tag: u8) -> Word {
-        Word::from_address(tag, self.header.as_ptr().expose_provenance())
-    }
-
-    /// # Safety
-    ///
-    /// `word` was made by `into_word` of the same type of array.
-    #[inline]
-    pub(super) unsafe fn from_word(word: Word) -> Self {
-        let pointer = std::ptr::with_exposed_provenance_mut(word.address());
-        // SAFETY: not null by the contract of this function.
-        let header = unsafe { NonNull::new_unchecked(pointer) };
+    unsafe fn from_start(start: NonNull<u64>) -> Self {
         Self {
-            header,
+            header: start.cast(),
             marker: PhantomData,
         }
     }

@@ -2,14 +2,14 @@
 
 use std::ptr::NonNull;
 
-use super::{Heap, Word};
+use super::{Array, Handle, Heap};
 use crate::value::Value;
 
 /// A list in the heap: its elements may be thunks.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct List {
-    /// Points at a word with the number of elements. The elements follow; or, if the word has the bit [`List::VIEW`], it is
-    /// the first of a [`View`].
+    /// Points at a word with the number of elements. Either it is that of an `Array<(), Value>`; or, if it has the bit
+    /// [`List::VIEW`], it is the first word of a [`View`].
     header: NonNull<u64>,
 }
 
@@ -26,23 +26,9 @@ impl Heap {
     /// A list of at most `capacity` elements.
     #[inline]
     pub fn list_from_iter(self, capacity: usize, values: impl IntoIterator<Item = Value>) -> List {
-        let size = size_of::<Value>()
-            .checked_mul(capacity)
-            .and_then(|bytes| bytes.checked_add(size_of::<u64>()))
-            .expect("an object smaller than the address space");
-        let header = self.arena.alloc(size).cast::<u64>();
-        // SAFETY: the memory holds the header and `capacity` elements, and nobody else knows it yet. At most `capacity`
-        // elements are written, from the front, and exactly as many are counted.
-        unsafe {
-            let elements = header.add(1).cast::<Value>();
-            let mut len = 0;
-            for value in values.into_iter().take(capacity) {
-                elements.add(len).write(value);
-                len += 1;
-            }
-            header.write(len as u64);
+        List {
+            header: self.array_from_iter((), capacity, values).start(),
         }
-        List { header }
     }
 
     /// A list of these elements.
@@ -94,44 +80,26 @@ impl List {
     #[inline]
     #[must_use]
     pub fn as_slice(self) -> &'static [Value] {
-        // SAFETY: invariants 1 and 4: the elements follow the header, or lie where the word behind it says.
+        // SAFETY: invariants 1 and 4: the header is that of an array, or of a view of the elements of one.
         unsafe {
-            let elements = if self.header() & Self::VIEW == 0 {
-                self.header.add(1).cast::<Value>().as_ptr().cast_const()
+            if self.header() & Self::VIEW == 0 {
+                Array::<(), Value>::from_start(self.header).as_slice()
             } else {
-                self.header.cast::<View>().as_ref().elements
-            };
-            std::slice::from_raw_parts(elements, self.len())
+                let view = self.header.cast::<View>().as_ref();
+                std::slice::from_raw_parts(view.elements, self.len())
+            }
         }
     }
+}
 
-    /// Whether both are the same object.
+impl Handle for List {
     #[inline]
-    #[must_use]
-    pub fn same(self, other: Self) -> bool {
-        self.header == other.header
-    }
-
-    /// The address, which identifies the object.
-    #[inline]
-    #[must_use]
-    pub fn address(self) -> usize {
-        self.header.as_ptr().addr()
+    fn start(self) -> NonNull<u64> {
+        self.header
     }
 
     #[inline]
-    pub(super) fn into_word(self, tag: u8) -> Word {
-        Word::from_address(tag, self.header.as_ptr().expose_provenance())
-    }
-
-    /// # Safety
-    ///
-    /// `word` was made by `into_word`.
-    #[inline]
-    pub(super) unsafe fn from_word(word: Word) -> Self {
-        let pointer = std::ptr::with_exposed_provenance_mut(word.address());
-        // SAFETY: not null by the contract of this function.
-        let header = unsafe { NonNull::new_unchecked(pointer) };
-        Self { header }
+    unsafe fn from_start(start: NonNull<u64>) -> Self {
+        Self { header: start }
     }
 }

@@ -44,7 +44,7 @@ use frames::FreeFrames;
 pub use list::List;
 pub use set::{Attrs, Layered};
 pub use thunk::{Pending, Thunk, ThunkState};
-pub use word::Word;
+pub use word::{Handle, Word};
 
 /// Addresses have this many bits; the bits above hold tags and small lengths.
 const ADDRESS_BITS: u32 = 48;

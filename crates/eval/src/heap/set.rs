@@ -7,14 +7,14 @@
 use std::cell::Cell;
 use std::ptr::NonNull;
 
-use super::{ADDRESS_MASK, Heap, Word};
+use super::{Array, Handle, Heap};
 use crate::value::Attr;
 
 /// An attribute set in the heap. The attributes are sorted by symbol (not by name), each name once.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Attrs {
-    /// Points at a word with the number of attributes. The attributes follow; or, if the word has the bit
-    /// [`Attrs::LAYERED`], it is the first of a [`Layered`].
+    /// Points at a word with the number of attributes. Either it is that of an `Array<(), Attr>`; or, if it has the bit
+    /// [`Attrs::LAYERED`], it is the first word of a [`Layered`].
     header: NonNull<u64>,
 }
 
@@ -38,24 +38,9 @@ impl Heap {
     /// A set of at most `capacity` attributes, which must come sorted by symbol, each once.
     #[inline]
     pub fn attrs_from_iter(self, capacity: usize, attrs: impl IntoIterator<Item = Attr>) -> Attrs {
-        const { assert!(align_of::<Attr>() <= align_of::<u64>()) };
-        let size = size_of::<Attr>()
-            .checked_mul(capacity)
-            .and_then(|bytes| bytes.checked_add(size_of::<u64>()))
-            .expect("an object smaller than the address space");
-        let header = self.arena.alloc(size).cast::<u64>();
-        // SAFETY: the memory holds the header and `capacity` attributes, and nobody else knows it yet. At most
-        // `capacity` attributes are written, from the front, and exactly as many are counted.
-        unsafe {
-            let elements = header.add(1).cast::<Attr>();
-            let mut len = 0;
-            for attr in attrs.into_iter().take(capacity) {
-                elements.add(len).write(attr);
-                len += 1;
-            }
-            header.write(len as u64);
+        Attrs {
+            header: self.array_from_iter((), capacity, attrs).start(),
         }
-        Attrs { header }
     }
 
     /// A set of these attributes, which must be sorted by symbol, each once.
@@ -127,12 +112,9 @@ impl Attrs {
     #[inline]
     #[must_use]
     pub fn as_slice(self) -> &'static [Attr] {
-        let flat = self.flat();
-        // SAFETY: invariants 1 and 4: a flat set's header is followed by as many attributes as it counts.
-        unsafe {
-            let elements = flat.header.add(1).cast::<Attr>();
-            std::slice::from_raw_parts(elements.as_ptr(), flat.header() as usize)
-        }
+        let flat = self.flat().header;
+        // SAFETY: invariants 1 and 4: the header of a flat set is that of an array.
+        unsafe { Array::<(), Attr>::from_start(flat) }.as_slice()
     }
 
     /// The same set without layers. Makes a flat copy of a layered set.
@@ -144,36 +126,17 @@ impl Attrs {
             Some(layered) => layered.flatten(),
         }
     }
+}
 
-    /// Whether both are the same object.
+impl Handle for Attrs {
     #[inline]
-    #[must_use]
-    pub fn same(self, other: Self) -> bool {
-        self.header == other.header
-    }
-
-    /// The address, which identifies the object.
-    #[inline]
-    #[must_use]
-    pub fn address(self) -> usize {
-        self.header.as_ptr().addr()
+    fn start(self) -> NonNull<u64> {
+        self.header
     }
 
     #[inline]
-    pub(super) fn into_word(self, tag: u8) -> Word {
-        Word::from_address(tag, self.header.as_ptr().expose_provenance())
-    }
-
-    /// # Safety
-    ///
-    /// `word` was made by `into_word`.
-    #[inline]
-    pub(super) unsafe fn from_word(word: Word) -> Self {
-        debug_assert_eq!(word.address() as u64 & !ADDRESS_MASK, 0);
-        let pointer = std::ptr::with_exposed_provenance_mut(word.address());
-        // SAFETY: not null by the contract of this function.
-        let header = unsafe { NonNull::new_unchecked(pointer) };
-        Self { header }
+    unsafe fn from_start(start: NonNull<u64>) -> Self {
+        Self { header: start }
     }
 }
 

@@ -1,11 +1,10 @@
 //! Delayed computations.
 
 use std::cell::Cell;
-use std::marker::PhantomData;
 use std::num::NonZeroU64;
 use std::ptr::NonNull;
 
-use super::{ADDRESS_MASK, Application, Array, Env, Word};
+use super::{ADDRESS_MASK, Application, Env, Handle as _, Word};
 use crate::code::Code;
 use crate::value::Value;
 
@@ -39,7 +38,7 @@ impl Thunk {
             ),
             Pending::Apply(application) => (
                 Self::APPLY,
-                application.header.as_ptr().expose_provenance() as u64,
+                application.start().as_ptr().expose_provenance() as u64,
             ),
             Pending::ApplyOne(fun, arg) => (fun.word().0.get(), arg.word().0.get()),
         }
@@ -128,10 +127,7 @@ impl Thunk {
         // mark of the former or the address of a `Code` with static lifetime.
         unsafe {
             if state == Self::APPLY {
-                return Pending::Apply(Array {
-                    header: NonNull::new_unchecked(payload.cast()),
-                    marker: PhantomData,
-                });
+                return Pending::Apply(Application::from_start(NonNull::new_unchecked(payload)));
             }
             let code = &*std::ptr::with_exposed_provenance::<Code>(state as usize);
             let ptr = NonNull::new_unchecked(payload.cast());

@@ -1,8 +1,29 @@
 //! The machine word of a value, and the tags of what it can point to.
 
 use std::num::NonZeroU64;
+use std::ptr::NonNull;
 
 use super::{ADDRESS_MASK, Application, Array, Attrs, List, Thunk};
+
+/// What points to an object of the heap, at its first word.
+pub trait Handle: Copy {
+    /// The object's first word.
+    fn start(self) -> NonNull<u64>;
+
+    /// The handle of the object that begins at `start`.
+    ///
+    /// # Safety
+    ///
+    /// `start` is what [`Handle::start`] of the same type of handle gave, or the first word of a whole object of that type.
+    unsafe fn from_start(start: NonNull<u64>) -> Self;
+
+    /// The address, which identifies the object.
+    #[inline]
+    #[must_use]
+    fn address(self) -> usize {
+        self.start().as_ptr().addr()
+    }
+}
 
 /// The machine word of a value: a tag in the top byte, and an address or immediate in the 56 bits below.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -13,7 +34,7 @@ impl Word {
     const TAG_SHIFT: u32 = 56;
 
     #[inline]
-    pub(super) fn from_address(tag: u8, address: usize) -> Self {
+    fn from_address(tag: u8, address: usize) -> Self {
         assert_eq!(
             address as u64 & !ADDRESS_MASK,
             0,
@@ -41,7 +62,7 @@ impl Word {
     }
 
     #[inline]
-    pub(super) fn address(self) -> usize {
+    fn address(self) -> usize {
         (self.0.get() & ADDRESS_MASK) as usize
     }
 
@@ -60,6 +81,25 @@ impl Word {
     unsafe fn as_ref<T>(self) -> &'static T {
         // SAFETY: by the contract of this function.
         unsafe { &*std::ptr::with_exposed_provenance::<T>(self.address()) }
+    }
+}
+
+impl Word {
+    #[inline]
+    fn from_handle(tag: u8, handle: impl Handle) -> Self {
+        Self::from_address(tag, handle.start().as_ptr().expose_provenance())
+    }
+
+    /// The handle that a word was made from.
+    ///
+    /// # Safety
+    ///
+    /// The word was made by [`Word::from_handle`] with a `T`.
+    #[inline]
+    unsafe fn as_handle<T: Handle>(self) -> T {
+        let start = std::ptr::with_exposed_provenance_mut(self.address());
+        // SAFETY: by the contract of this function; a handle is not null.
+        unsafe { T::from_start(NonNull::new_unchecked(start)) }
     }
 }
 
@@ -91,11 +131,11 @@ macro_rules! pointer_tags {
         }
     };
     (@handle reference $target:ty) => { &'static $target };
-    (@handle array $target:ty) => { $target };
+    (@handle handle $target:ty) => { $target };
     (@make reference $tag:expr, $value:expr) => { Word::from_ref($tag, $value) };
-    (@make array $tag:expr, $value:expr) => { $value.into_word($tag) };
+    (@make handle $tag:expr, $value:expr) => { Word::from_handle($tag, $value) };
     (@get reference $word:expr, $target:ty) => { $word.as_ref::<$target>() };
-    (@get array $word:expr, $target:ty) => { <$target>::from_word($word) };
+    (@get handle $word:expr, $target:ty) => { $word.as_handle::<$target>() };
 }
 
 #[cold]
@@ -110,19 +150,19 @@ pointer_tags! {
     /// A float.
     FLOAT = 9, from_float, as_float, reference f64;
     /// A string.
-    STRING = 10, from_string, as_string, array crate::string::Str;
+    STRING = 10, from_string, as_string, handle crate::string::Str;
     /// A path.
-    PATH = 11, from_path, as_path, array Array<(), u8>;
+    PATH = 11, from_path, as_path, handle Array<(), u8>;
     /// An attribute set.
-    ATTRS = 12, from_attrs, as_attrs, array Attrs;
+    ATTRS = 12, from_attrs, as_attrs, handle Attrs;
     /// A list.
-    LIST = 13, from_list, as_list, array List;
+    LIST = 13, from_list, as_list, handle List;
     /// A function written in the language.
     LAMBDA = 14, from_lambda, as_lambda, reference crate::value::Closure;
     /// A builtin function.
     BUILTIN = 15, from_builtin, as_builtin, reference crate::value::Builtin;
     /// A builtin with some of its arguments.
-    PARTIAL = 16, from_partial, as_partial, array Application;
+    PARTIAL = 16, from_partial, as_partial, handle Application;
     /// A delayed computation.
     THUNK = 17, from_thunk, as_thunk, reference Thunk;
 }
