@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -12,31 +11,9 @@ use crate::support::ran::Ran;
 use crate::{IMAGE, IMX, SCRIPT, image_of};
 
 impl Machine {
-    fn start(&self, script: &Path, args: &[&str]) -> Child {
-        Command::new(script)
-            .arg("--stand-in")
-            .arg(&self.root)
-            .args(args)
-            .env(
-                "PATH",
-                format!(
-                    "{}:{}",
-                    self.root.join("bin").display(),
-                    std::env::var("PATH").expect("PATH")
-                ),
-            )
-            .env("TMPDIR", self.root.join("tmp"))
-            .current_dir(&self.root)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("start the script")
-    }
-
     /// Runs a script that asks; something happens before the answer.
     fn run_and_change(&self, change: impl FnOnce(), answer: &str) -> Ran {
-        let mut child = self.start(&SCRIPT, &[]);
+        let mut child = self.start(&SCRIPT, &["--stand-in", self.place()]);
         read_until(&mut child, "to go on: ");
         change();
         let mut stdin = child.stdin.take().expect("a pipe");
@@ -208,14 +185,7 @@ fn an_emmc_must_be_named() {
         .run(&SCRIPT, &[], "mmcblk0\n")
         .fails(4)
         .says(&["there is no SD card or USB disk to write to"]);
-    let listed = machine.run(&SCRIPT, &["--list"], "").succeeds();
-    assert!(
-        listed
-            .stdout
-            .contains("is built in; taken only with --device"),
-        "{}",
-        listed.report()
-    );
+    machine.lists_a_built_in_disk();
     machine.is_untouched();
     // A card beside it is the only one that can be meant.
     machine.disk("mmcblk1", "platform/mmc1", "179:8");
@@ -269,7 +239,10 @@ fn an_end_in_the_middle_is_told() {
         ),
     );
     let started = machine.root.join("started");
-    let child = machine.start(&SCRIPT, &["--yes", "--device", device]);
+    let child = machine.start(
+        &SCRIPT,
+        &["--stand-in", machine.place(), "--yes", "--device", device],
+    );
     while !started.exists() {
         sleep(Duration::from_millis(50));
     }

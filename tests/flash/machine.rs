@@ -4,10 +4,10 @@ use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use crate::support::ran::Ran;
-use crate::{IMAGE, WORLD};
+use crate::{IMAGE, SCRIPT, WORLD};
 
 /// A machine with disks.
 pub(crate) struct Machine {
@@ -123,21 +123,38 @@ impl Machine {
         self.add("sys/bus/usb/devices/1-2/idProduct", &format!("{product}\n"));
     }
 
+    /// Where it is, as the scripts' option `--stand-in` takes it.
+    pub(crate) fn place(&self) -> &str {
+        self.root.to_str().expect("UTF-8")
+    }
+
+    /// `--list` shows a disk that is only taken when it is named.
+    pub(crate) fn lists_a_built_in_disk(&self) {
+        let listed = self.run(&SCRIPT, &["--list"], "").succeeds();
+        assert!(
+            listed
+                .stdout
+                .contains("is built in; taken only with --device"),
+            "{}",
+            listed.report()
+        );
+    }
+
     /// Runs a script on this machine, with an answer.
     pub(crate) fn run(&self, script: &Path, args: &[&str], answer: &str) -> Ran {
-        let stand_in = self.root.to_str().expect("UTF-8").to_owned();
-        let mut all = vec!["--stand-in", &stand_in];
+        let mut all = vec!["--stand-in", self.place()];
         all.extend(args);
         self.run_bare(script, &all, answer)
     }
 
-    pub(crate) fn run_bare(&self, script: &Path, args: &[&str], answer: &str) -> Ran {
+    /// Starts a program whose programs are those of this machine first; nobody has answered it yet.
+    pub(crate) fn start(&self, script: &Path, args: &[&str]) -> Child {
         let path = format!(
             "{}:{}",
             self.root.join("bin").display(),
             std::env::var("PATH").expect("PATH")
         );
-        let mut child = Command::new(script)
+        Command::new(script)
             .args(args)
             .env("PATH", path)
             .env("TMPDIR", self.root.join("tmp"))
@@ -146,7 +163,11 @@ impl Machine {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .expect("start the script");
+            .expect("start the script")
+    }
+
+    pub(crate) fn run_bare(&self, script: &Path, args: &[&str], answer: &str) -> Ran {
+        let mut child = self.start(script, args);
         // It may end without reading.
         let _ = child
             .stdin

@@ -247,14 +247,7 @@ fn what_is_not_clear_is_not_guessed() {
         .run(&SCRIPT, &[], "")
         .fails(4)
         .says(&["there is no SD card or USB disk"]);
-    let listed = machine.run(&SCRIPT, &["--list"], "").succeeds();
-    assert!(
-        listed
-            .stdout
-            .contains("is built in; taken only with --device"),
-        "{}",
-        listed.report()
-    );
+    machine.lists_a_built_in_disk();
     machine.disk("sda", "pci/usb1/1-1", "8:0");
     machine.disk("sdb", "pci/usb1/1-2", "8:16");
     machine.run(&SCRIPT, &[], "sda\n").fails(4).says(&[

@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use xbuild_derivation::Derivation;
 use xbuild_flake_ref::Input;
@@ -77,6 +77,22 @@ pub enum Registries {
     Limited,
     /// All.
     All,
+}
+
+/// A path without `.` and `..`, which are resolved by name: what is a link does not count.
+#[must_use]
+pub fn normalise(path: &Path) -> PathBuf {
+    let mut normal = PathBuf::from("/");
+    for component in path.components() {
+        match component {
+            Component::Normal(name) => normal.push(name),
+            Component::ParentDir => {
+                normal.pop();
+            }
+            _ => {}
+        }
+    }
+    normal
 }
 
 /// A predicate on files that are being copied: the path and its type.

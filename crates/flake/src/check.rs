@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use xbuild_eval::value::{Attr, Value, ValueKind};
-use xbuild_eval::{EvalError, Evaluator, Pos, Result};
+use xbuild_eval::{EvalError, Evaluator, Result};
 use xbuild_store_model::StorePath;
 
 use crate::flake_nix::error;
+use crate::outputs::members;
 
 /// What is checked.
 #[derive(Debug, Clone)]
@@ -42,7 +43,7 @@ pub fn check(ev: &mut Evaluator, outputs: Value, options: &CheckOptions) -> Resu
         options,
         found: Checked::default(),
     };
-    let set = check.sorted(outputs)?;
+    let set = members(check.ev, outputs)?;
     // First, as stock Nix does: it is evaluated under other rules there.
     let (jobs, others): (Vec<_>, Vec<_>) =
         set.into_iter().partition(|(name, _)| name == "hydraJobs");
@@ -87,16 +88,6 @@ const DEPRECATED: &[(&str, &str)] = &[
 ];
 
 impl Check<'_> {
-    fn sorted(&mut self, value: Value) -> Result<Vec<(String, Attr)>> {
-        let set = self.ev.force_attrs(value, Pos::NONE, "")?;
-        let mut attrs: Vec<(String, Attr)> = set
-            .iter()
-            .map(|attr| (self.ev.name(attr.name).into_owned(), attr))
-            .collect();
-        attrs.sort_by(|a, b| a.0.cmp(&b.0));
-        Ok(attrs)
-    }
-
     fn report(&mut self, checked: Result<()>) -> Result<()> {
         match checked {
             Err(error) if self.options.keep_going => {
@@ -110,7 +101,7 @@ impl Check<'_> {
     /// The attributes for the systems that are checked.
     fn systems(&mut self, value: Value) -> Result<Vec<(String, Attr)>> {
         let mut checked = Vec::new();
-        for (system, attr) in self.sorted(value)? {
+        for (system, attr) in members(self.ev, value)? {
             if !system.contains('-') {
                 let place = self.ev.show_position(attr.pos);
                 let wrong = error(format!("'{system}' is not a valid system type, at {place}"));
@@ -133,7 +124,7 @@ impl Check<'_> {
         check: fn(&mut Self, &str, Attr) -> Result<()>,
     ) -> Result<()> {
         for (system, attr) in self.systems(value)? {
-            for (inner, attr) in self.sorted(attr.value)? {
+            for (inner, attr) in members(self.ev, attr.value)? {
                 check(self, &format!("{name}.{system}.{inner}"), attr)?;
             }
         }
@@ -147,7 +138,7 @@ impl Check<'_> {
         value: Value,
         check: fn(&mut Self, &str, Attr) -> Result<()>,
     ) -> Result<()> {
-        for (inner, attr) in self.sorted(value)? {
+        for (inner, attr) in members(self.ev, value)? {
             check(self, &format!("{name}.{inner}"), attr)?;
         }
         Ok(())
@@ -250,7 +241,7 @@ impl Check<'_> {
 
     fn app(&mut self, path: &str, attr: Attr) -> Result<()> {
         self.named("app definition", path, attr, |check| {
-            let attrs = check.sorted(attr.value)?;
+            let attrs = members(check.ev, attr.value)?;
             for needed in ["type", "program"] {
                 let Some((_, attr)) = attrs.iter().find(|(name, _)| name == needed) else {
                     return Err(error(format!("app '{path}' lacks attribute '{needed}'")));
@@ -263,7 +254,7 @@ impl Check<'_> {
                     check.found.warnings.push(text);
                 }
                 Some((_, meta)) => {
-                    let meta = check.sorted(meta.value)?;
+                    let meta = members(check.ev, meta.value)?;
                     match meta.iter().find(|(name, _)| name == "description") {
                         Some((_, attr)) => {
                             check.ev.force_string_no_context(attr.value, attr.pos, "")?;
@@ -331,7 +322,7 @@ impl Check<'_> {
             if check.ev.is_derivation(set, attr.pos)? {
                 return Err(error("jobset should not be a derivation at top-level"));
             }
-            for (name, inner) in check.sorted(attr.value)? {
+            for (name, inner) in members(check.ev, attr.value)? {
                 let path = format!("{path}.{name}");
                 let set = check.ev.force_attrs(inner.value, inner.pos, "")?;
                 if check.ev.is_derivation(set, inner.pos)? {
@@ -346,7 +337,7 @@ impl Check<'_> {
 
     fn template(&mut self, path: &str, attr: Attr) -> Result<()> {
         self.named("template", path, attr, |check| {
-            let attrs = check.sorted(attr.value)?;
+            let attrs = members(check.ev, attr.value)?;
             let get = |wanted: &str| attrs.iter().find(|(name, _)| name == wanted);
             let lacks = |name: &str| error(format!("template '{path}' lacks attribute '{name}'"));
             let (_, place) = get("path").ok_or_else(|| lacks("path"))?;

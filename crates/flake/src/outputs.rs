@@ -2,7 +2,7 @@
 
 use xbuild_eval::entry::parse_attr_path;
 use xbuild_eval::string::{ContextElem, ContextSet};
-use xbuild_eval::value::{Value, ValueKind};
+use xbuild_eval::value::{Attr, Value, ValueKind};
 use xbuild_eval::{EvalError, Evaluator, Pos, Result};
 use xbuild_store_model::StorePath;
 
@@ -197,6 +197,13 @@ fn wanted_outputs(ev: &mut Evaluator, value: Value) -> Result<Vec<String>> {
         outputs.push("out".to_owned());
     }
     Ok(outputs)
+}
+
+/// The attributes of a set with their names, in the order of these.
+pub(crate) fn members(ev: &mut Evaluator, value: Value) -> Result<Vec<(String, Attr)>> {
+    let set = ev.force_attrs(value, Pos::NONE, "")?;
+    let named = |attr: Attr| (ev.name(attr.name).into_owned(), attr);
+    Ok(ev.sorted_by_name(set).into_iter().map(named).collect())
 }
 
 #[cfg(test)]

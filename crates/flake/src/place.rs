@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use xbuild_eval::host::normalise;
 use xbuild_store_model::STORE_DIR;
 
 /// The directory below another; an empty name is the directory itself.
@@ -9,22 +10,8 @@ pub(crate) fn below(dir: &Path, name: &str) -> PathBuf {
     if name.is_empty() {
         dir.to_owned()
     } else {
-        normal(&dir.join(name))
+        normalise(&dir.join(name))
     }
-}
-
-fn normal(path: &Path) -> PathBuf {
-    let mut normal = PathBuf::from("/");
-    for component in path.components() {
-        match component {
-            std::path::Component::Normal(name) => normal.push(name),
-            std::path::Component::ParentDir => {
-                normal.pop();
-            }
-            _ => {}
-        }
-    }
-    normal
 }
 
 /// The store path that a logical path is in.

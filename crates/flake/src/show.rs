@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value as Json;
-use xbuild_eval::value::{Attr, Value, ValueKind};
+use xbuild_eval::value::{Value, ValueKind};
 use xbuild_eval::{EvalError, Evaluator, Pos, Result};
 
 use crate::flake_nix::error;
+use crate::outputs::members;
 
 /// What is shown.
 #[derive(Debug, Clone)]
@@ -69,16 +70,6 @@ fn is_import_from_derivation(error: &EvalError) -> bool {
 const BY_SYSTEM: &[&str] = &["apps", "checks", "devShells", "legacyPackages", "packages"];
 
 impl Visit<'_> {
-    fn set(&mut self, value: Value) -> Result<Vec<(String, Attr)>> {
-        let set = self.ev.force_attrs(value, Pos::NONE, "")?;
-        let mut attrs: Vec<(String, Attr)> = set
-            .iter()
-            .map(|attr| (self.ev.name(attr.name).into_owned(), attr))
-            .collect();
-        attrs.sort_by(|a, b| a.0.cmp(&b.0));
-        Ok(attrs)
-    }
-
     fn get(&mut self, value: Value, name: &str) -> Result<Option<Value>> {
         let value = self.ev.force(value, Pos::NONE)?;
         let Some(set) = value.as_attrs() else {
@@ -123,7 +114,7 @@ impl Visit<'_> {
         if !looked_into {
             return true;
         }
-        let Ok(attrs) = self.set(value) else {
+        let Ok(attrs) = members(self.ev, value) else {
             return true;
         };
         attrs.into_iter().any(|(name, attr)| {
@@ -136,7 +127,7 @@ impl Visit<'_> {
     fn recurse(&mut self, value: Value, path: &[String], head: &str, next: &str) -> Result<Json> {
         self.shown.lines.push(head.to_owned());
         let mut attrs = Vec::new();
-        for (name, attr) in self.set(value)? {
+        for (name, attr) in members(self.ev, value)? {
             let mut path = path.to_vec();
             path.push(name.clone());
             if self.has_content(attr.value, &path) {

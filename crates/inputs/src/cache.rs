@@ -27,6 +27,11 @@ impl Known {
         self.value.get(name)?.as_str()
     }
 
+    /// The entity tag (RFC 9110, 8.8.3) that came with it.
+    pub(crate) fn etag(&self) -> Option<String> {
+        self.text("etag").map(str::to_owned)
+    }
+
     pub(crate) fn number(&self, name: &str) -> Option<u64> {
         self.value.get(name)?.as_u64()
     }

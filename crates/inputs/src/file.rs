@@ -5,6 +5,7 @@ use xbuild_fetch::Request;
 use xbuild_flake_ref::Input;
 use xbuild_store_model::{FileIngestionMethod, HashAlgo, StorePath};
 
+use crate::cache::Known;
 use crate::error::Result;
 use crate::inputs::{Found, Inputs};
 
@@ -49,11 +50,7 @@ impl Inputs {
             return Ok(reuse(path)?);
         }
         let request = Request {
-            known_etag: cached
-                .as_ref()
-                .and(known.as_ref())
-                .and_then(|known| known.text("etag"))
-                .map(str::to_owned),
+            known_etag: cached.as_ref().and(known.as_ref()).and_then(Known::etag),
             ..Request::default()
         };
         let answer = self.fetcher.ask(

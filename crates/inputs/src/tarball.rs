@@ -7,6 +7,7 @@ use xbuild_fetch::Request;
 use xbuild_flake_ref::{Input, Scheme, Url};
 use xbuild_store_model::StorePath;
 
+use crate::cache::Known;
 use crate::error::{Error, Result};
 use crate::inputs::{Found, Inputs};
 
@@ -68,11 +69,7 @@ impl Inputs {
             other => other,
         };
         let request = Request {
-            known_etag: cached
-                .as_ref()
-                .and(known.as_ref())
-                .and_then(|known| known.text("etag"))
-                .map(str::to_owned),
+            known_etag: cached.as_ref().and(known.as_ref()).and_then(Known::etag),
             ..Request::default()
         };
         let scratch = self.store.work_dir()?;

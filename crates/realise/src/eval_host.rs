@@ -11,7 +11,8 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 use xbuild_derivation::Derivation;
 use xbuild_eval::host::{
-    FetchUrl, FetchedTree, FileType, Host, HostError, HostResult, PathFilter, Registries, Requisite,
+    FetchUrl, FetchedTree, FileType, Host, HostError, HostResult, PathFilter, Registries,
+    Requisite, normalise,
 };
 use xbuild_fetch::Fetcher;
 use xbuild_flake_ref::Input;
@@ -203,21 +204,6 @@ impl StoreHost {
 
 /// Links that are followed for one path, as in Linux.
 const MAX_LINKS: usize = 40;
-
-/// Resolves `.` and `..` by name.
-fn normalise(path: &Path) -> PathBuf {
-    let mut normal = PathBuf::from("/");
-    for component in path.components() {
-        match component {
-            std::path::Component::Normal(name) => normal.push(name),
-            std::path::Component::ParentDir => {
-                normal.pop();
-            }
-            _ => {}
-        }
-    }
-    normal
-}
 
 impl Host for StoreHost {
     fn read_file(&self, path: &Path) -> HostResult<Vec<u8>> {

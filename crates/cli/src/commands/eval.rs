@@ -322,8 +322,8 @@ pub(crate) fn evaluate(
     attribute: &str,
     inputs: &Inputs,
 ) -> Result<Value, Problem> {
-    let value = select(evaluator, expression, attribute, inputs)?;
     let arguments = arguments(evaluator, inputs)?;
+    let value = select(evaluator, expression, attribute, &arguments)?;
     Ok(evaluator.auto_call(value, &arguments)?)
 }
 
@@ -334,8 +334,8 @@ pub(crate) fn evaluate_to_print(
     attribute: &str,
     inputs: &Inputs,
 ) -> Result<Value, Problem> {
-    let value = select(evaluator, expression, attribute, inputs)?;
     let arguments = arguments(evaluator, inputs)?;
+    let value = select(evaluator, expression, attribute, &arguments)?;
     if arguments.is_empty() {
         return Ok(value);
     }
@@ -347,7 +347,7 @@ fn select(
     evaluator: &mut Evaluator,
     expression: &Expression,
     attribute: &str,
-    inputs: &Inputs,
+    arguments: &[(Symbol, Value)],
 ) -> Result<Value, Problem> {
     let root = match expression {
         Expression::File(file) => {
@@ -359,8 +359,7 @@ fn select(
             return flake_installable::value(evaluator, reference, attribute);
         }
     };
-    let arguments = arguments(evaluator, inputs)?;
-    Ok(evaluator.select_path_with(root, attribute, &arguments)?)
+    Ok(evaluator.select_path_with(root, attribute, arguments)?)
 }
 
 /// The file that a file argument means: `<name>` is in the search path, a URL is that of a tarball.
