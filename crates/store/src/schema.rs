@@ -1,7 +1,8 @@
 //! The database's schema and the files around it: Nix's schema version 10, as Nix 2.34 creates it.
 
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
@@ -116,13 +117,26 @@ pub(crate) fn open(
         busy::retry(&layout.database(), options, hooks, || {
             Ok(create(&connection)?)
         })?;
-        let path = layout.schema_file();
-        let mut file = File::create(&path).map_err(Error::io("create", &path))?;
-        file.write_all(SCHEMA_VERSION.to_string().as_bytes())
-            .map_err(Error::io("write", &path))?;
-        file.sync_all().map_err(Error::io("write", &path))?;
+        write_version(layout)?;
     }
     Ok((connection, Some(big_lock)))
+}
+
+/// Writes the file with the schema version. It is there with all of its contents or not at all, since stock Nix calls an
+/// empty one corrupt.
+fn write_version(layout: &Layout) -> Result<()> {
+    let path = layout.schema_file();
+    let failed = || Error::io("write", &path);
+    let mut file = tempfile::Builder::new()
+        .prefix(".schema-")
+        .permissions(Permissions::from_mode(0o644))
+        .tempfile_in(layout.db_dir())
+        .map_err(failed())?;
+    file.write_all(SCHEMA_VERSION.to_string().as_bytes())
+        .map_err(failed())?;
+    file.as_file().sync_all().map_err(failed())?;
+    file.persist(&path).map_err(|error| failed()(error.error))?;
+    Ok(())
 }
 
 fn create(connection: &Connection) -> rusqlite::Result<()> {
