@@ -79,7 +79,7 @@ impl Evaluator {
             result.is_err_and(|error| match error.data().syntax.as_ref() {
                 Some(syntax) => match syntax.kind() {
                     SyntaxErrorKind::Unclosed { .. } => true,
-                    SyntaxErrorKind::Unexpected { found, .. } => found == "end of file",
+                    SyntaxErrorKind::Unexpected { found, .. } => *found == "end of file",
                     _ => false,
                 },
                 None => false,

@@ -33,21 +33,27 @@ pub struct Note {
 #[non_exhaustive]
 pub enum SyntaxErrorKind {
     /// A token that cannot stand where it stands.
-    #[error("syntax error, unexpected {found}, expected {expected}")]
+    #[error("syntax error, unexpected {found}{}", Expecting(.expecting))]
     Unexpected {
-        /// The token, as messages name it.
-        found: String,
-        /// What could have stood there.
+        /// The token, as Nix's parser names it.
+        found: &'static str,
+        /// The tokens that Nix's parser says it expected; empty where it says nothing, since they are many.
+        expecting: &'static str,
+        /// What could have stood there, in words.
         expected: Cow<'static, str>,
     },
-    /// A string, comment, or bracket that is not closed.
-    #[error("syntax error, unexpected end of file: {what} is not closed")]
+    /// A string or comment that is not closed.
+    #[error("syntax error, unexpected {found}{}", Expecting(.expecting))]
     Unclosed {
         /// What it is.
         what: &'static str,
+        /// The token at which Nix's parser sees that something is wrong.
+        found: &'static str,
+        /// The tokens that it says it expected, or nothing.
+        expecting: &'static str,
     },
     /// Two comparisons in a row.
-    #[error("syntax error, unexpected '{0}': comparison operators cannot be chained")]
+    #[error("syntax error, unexpected '{0}'")]
     NotAssociative(&'static str),
     /// An attribute that was defined before.
     #[error("attribute '{0}' already defined")]
@@ -76,9 +82,11 @@ pub enum SyntaxErrorKind {
     /// `~/a` where there is no home directory: Nix calls it pure mode.
     #[error("the path '{0}' can not be resolved in pure mode")]
     NoHome(String),
-    /// A null byte in a string.
-    #[error("strings cannot contain null bytes")]
-    NullByte,
+    /// A null byte in a string, with the string's text.
+    #[error(
+        "input string '{0}' cannot be represented as Nix string because it contains null bytes"
+    )]
+    NullByte(String),
     /// Syntax of a feature that is not enabled.
     #[error(
         "experimental Nix feature '{0}' is disabled; add '--extra-experimental-features {0}' to enable it"
@@ -98,6 +106,19 @@ pub enum SyntaxErrorKind {
     /// Beyond 4 GiB.
     #[error("the text is too large: {0} bytes, 4 GiB is the limit")]
     TooLarge(usize),
+}
+
+/// The end of a message about a token: what was expected in its place.
+struct Expecting<'a>(&'a str);
+
+impl std::fmt::Display for Expecting<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            write!(f, ", expecting {}", self.0)
+        }
+    }
 }
 
 impl SyntaxError {
@@ -177,11 +198,28 @@ impl SyntaxError {
         }
     }
 
-    /// The error as plain text: the message, the place with its source line, the notes with theirs, the hint.
+    /// The error as plain text: the message, the place with its source line, what the message means, the notes with
+    /// their places, the hint.
     #[must_use]
     pub fn render(&self, sources: &Sources) -> String {
         let mut out = format!("error: {}\n", self.message(sources));
         out.push_str(&render_snippet(sources, self.0.span, "at"));
+        match &self.0.kind {
+            SyntaxErrorKind::Unexpected {
+                expecting,
+                expected,
+                ..
+            } if expected != expecting => {
+                let _ = writeln!(out, "note: expected {expected}");
+            }
+            SyntaxErrorKind::Unclosed { what, .. } => {
+                let _ = writeln!(out, "note: {what} is not closed");
+            }
+            SyntaxErrorKind::NotAssociative(_) => {
+                out.push_str("note: comparison operators cannot be chained\n");
+            }
+            _ => {}
+        }
         for note in &self.0.notes {
             let _ = writeln!(out, "note: {}", note.text);
             out.push_str(&render_snippet(sources, note.span, "at"));

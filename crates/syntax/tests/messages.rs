@@ -29,20 +29,22 @@ fn message(text: &str) -> String {
 #[test]
 fn missing_semicolon() {
     assert_snapshot!(message("{\n  a = 1;\n  b = 2\n}\n"), @r##"
-error: syntax error, unexpected '}', expected ';' after the value of 'b'
+error: syntax error, unexpected '}', expecting ';'
        at /project/default.nix:4:1:
          4| }
           | ^
+note: expected ';' after the value of 'b'
 note: the value of 'b' ends here
        at /project/default.nix:3:7:
          3|   b = 2
           |       ^
 "##);
     assert_snapshot!(message("{\n  a = 1\n  b = 2;\n}\n"), @r##"
-error: syntax error, unexpected '=', expected ';' after the value of 'a'
+error: syntax error, unexpected '=', expecting ';'
        at /project/default.nix:3:5:
          3|   b = 2;
           |     ^
+note: expected ';' after the value of 'a'
 note: the ';' is missing before 'b'
        at /project/default.nix:3:3:
          3|   b = 2;
@@ -50,30 +52,33 @@ note: the ';' is missing before 'b'
 hint: each binding ends with ';' (and equality is '==')
 "##);
     assert_snapshot!(message("let a = 1 in a"), @r##"
-error: syntax error, unexpected 'in', expected ';' after the value of 'a'
+error: syntax error, unexpected 'in', expecting ';'
        at /project/default.nix:1:11:
          1| let a = 1 in a
           |           ^^
+note: expected ';' after the value of 'a'
 note: the value of 'a' ends here
        at /project/default.nix:1:9:
          1| let a = 1 in a
           |         ^
 "##);
     assert_snapshot!(message("with a b"), @r##"
-error: syntax error, unexpected end of file, expected ';' after the scope of 'with'
+error: syntax error, unexpected end of file, expecting ';'
        at /project/default.nix:1:9:
          1| with a b
           |         ^
+note: expected ';' after the scope of 'with'
 note: the 'with' is here
        at /project/default.nix:1:1:
          1| with a b
           | ^^^^
 "##);
     assert_snapshot!(message("assert a == b c"), @r##"
-error: syntax error, unexpected end of file, expected ';' after the condition of 'assert'
+error: syntax error, unexpected end of file, expecting ';'
        at /project/default.nix:1:16:
          1| assert a == b c
           |                ^
+note: expected ';' after the condition of 'assert'
 note: the 'assert' is here
        at /project/default.nix:1:1:
          1| assert a == b c
@@ -84,14 +89,15 @@ note: the 'assert' is here
 #[test]
 fn equality_and_assignment() {
     assert_snapshot!(message("{ a == 1; }"), @r##"
-error: syntax error, unexpected '==', expected '=' or '.' after the name of an attribute
+error: syntax error, unexpected '==', expecting '.' or '='
        at /project/default.nix:1:5:
          1| { a == 1; }
           |     ^^
+note: expected '=' or '.' after the name of an attribute
 hint: a binding has one '='; '==' compares
 "##);
     assert_snapshot!(message("if a = 1 then b else c"), @r##"
-error: syntax error, unexpected '=', expected 'then'
+error: syntax error, unexpected '=', expecting 'then'
        at /project/default.nix:1:6:
          1| if a = 1 then b else c
           |      ^
@@ -102,10 +108,11 @@ note: the 'if' is here
 hint: equality is '=='
 "##);
     assert_snapshot!(message("{ a : 1; }"), @r##"
-error: syntax error, unexpected ':', expected '=' or '.' after the name of an attribute
+error: syntax error, unexpected ':', expecting '.' or '='
        at /project/default.nix:1:5:
          1| { a : 1; }
           |     ^
+note: expected '=' or '.' after the name of an attribute
 hint: a binding is written 'name = value;'
 "##);
 }
@@ -113,31 +120,34 @@ hint: a binding is written 'name = value;'
 #[test]
 fn unclosed() {
     assert_snapshot!(message("{ a = \"b;\n}\n"), @r##"
-error: syntax error, unexpected end of file: the string is not closed
+error: syntax error, unexpected end of file, expecting '"'
        at /project/default.nix:1:7:
          1| { a = "b;
           |       ^
+note: the string is not closed
 hint: close it with '"'
 "##);
     assert_snapshot!(message("{\n  a = ''\n    b\n}\n"), @r##"
-error: syntax error, unexpected end of file: the indented string is not closed
+error: syntax error, unexpected end of file, expecting indented string or '${' or end of an indented string
        at /project/default.nix:2:7:
          2|   a = ''
           |       ^^
+note: the indented string is not closed
 hint: close it with "''"
 "##);
     assert_snapshot!(message("{\n  a = [ 1 2;\n}\n"), @r##"
-error: syntax error, unexpected ';', expected an element of the list or ']'
+error: syntax error, unexpected ';'
        at /project/default.nix:2:12:
          2|   a = [ 1 2;
           |            ^
+note: expected an element of the list or ']'
 note: the list is opened here
        at /project/default.nix:2:7:
          2|   a = [ 1 2;
           |       ^
 "##);
     assert_snapshot!(message("{\n  a = (f b;\n}\n"), @r##"
-error: syntax error, unexpected ';', expected ')'
+error: syntax error, unexpected ';', expecting ')'
        at /project/default.nix:2:11:
          2|   a = (f b;
           |           ^
@@ -147,10 +157,11 @@ note: the parenthesis is opened here
           |       ^
 "##);
     assert_snapshot!(message("{\n  a = { b = 1; ;\n}\n"), @r##"
-error: syntax error, unexpected ';', expected the name of an attribute or '}'
+error: syntax error, unexpected ';', expecting 'inherit'
        at /project/default.nix:2:16:
          2|   a = { b = 1; ;
           |                ^
+note: expected the name of an attribute or '}'
 note: the set is opened here
        at /project/default.nix:2:7:
          2|   a = { b = 1; ;
@@ -158,27 +169,30 @@ note: the set is opened here
 hint: there is one ';' too many
 "##);
     assert_snapshot!(message("{\n  a = { b = 1;\n"), @r##"
-error: syntax error, unexpected end of file, expected the name of an attribute or '}'
+error: syntax error, unexpected end of file, expecting 'inherit'
        at /project/default.nix:2:16:
          2|   a = { b = 1;
           |               ^
+note: expected the name of an attribute or '}'
 note: the set is opened here
        at /project/default.nix:2:7:
          2|   a = { b = 1;
           |       ^
 "##);
     assert_snapshot!(message("\"a ${b c\""), @r##"
-error: syntax error, unexpected end of file: the string is not closed
+error: syntax error, unexpected end of file, expecting '"'
        at /project/default.nix:1:9:
          1| "a ${b c"
           |         ^
+note: the string is not closed
 hint: close it with '"'
 "##);
     assert_snapshot!(message("1 /* a"), @r##"
-error: syntax error, unexpected end of file: the comment is not closed
+error: syntax error, unexpected '*'
        at /project/default.nix:1:3:
          1| 1 /* a
           |   ^^
+note: the comment is not closed
 hint: close it with '*/'
 "##);
 }
@@ -186,7 +200,7 @@ hint: close it with '*/'
 #[test]
 fn conditions() {
     assert_snapshot!(message("if a then b"), @r##"
-error: syntax error, unexpected end of file, expected 'else'
+error: syntax error, unexpected end of file, expecting 'else'
        at /project/default.nix:1:12:
          1| if a then b
           |            ^
@@ -197,7 +211,7 @@ note: the 'if' is here
 hint: every 'if' needs an 'else': it is an expression and must have a value
 "##);
     assert_snapshot!(message("{ x = if a; }"), @r##"
-error: syntax error, unexpected ';', expected 'then'
+error: syntax error, unexpected ';', expecting 'then'
        at /project/default.nix:1:11:
          1| { x = if a; }
           |           ^
@@ -207,14 +221,20 @@ note: the 'if' is here
           |       ^^
 "##);
     assert_snapshot!(message("1 + if a then b else c"), @r##"
-error: syntax error, unexpected 'if', expected an expression
+error: syntax error, unexpected 'if'
        at /project/default.nix:1:5:
          1| 1 + if a then b else c
           |     ^^
+note: expected an expression
 hint: an operand or argument that begins with 'if' needs parentheses: '(if …)'
 "##);
     assert_snapshot!(message("f let a = 1; in a"), @r##"
-error: syntax error, unexpected 'let', expected an expression
+error: syntax error, unexpected identifier, expecting '{'
+       at /project/default.nix:1:7:
+         1| f let a = 1; in a
+          |       ^
+note: expected '{' after a 'let' that is an operand or argument
+note: the 'let' is here
        at /project/default.nix:1:3:
          1| f let a = 1; in a
           |   ^^^
@@ -245,10 +265,11 @@ note: the first one is here
           |   ^
 "##);
     assert_snapshot!(message("{ a = 1 }: a"), @r##"
-error: syntax error, unexpected '}', expected ';' after the value of 'a'
+error: syntax error, unexpected '}', expecting ';'
        at /project/default.nix:1:9:
          1| { a = 1 }: a
           |         ^
+note: expected ';' after the value of 'a'
 note: the value of 'a' ends here
        at /project/default.nix:1:7:
          1| { a = 1 }: a
@@ -256,7 +277,7 @@ note: the value of 'a' ends here
 hint: the default of a formal is written with '?': '{ name ? value }: …'
 "##);
     assert_snapshot!(message("{ a, ..., b }: a"), @r##"
-error: syntax error, unexpected ',', expected '}'
+error: syntax error, unexpected ',', expecting '}'
        at /project/default.nix:1:9:
          1| { a, ..., b }: a
           |         ^
@@ -267,17 +288,18 @@ note: the list of formals is opened here
 hint: '...' must be the last formal
 "##);
     assert_snapshot!(message("{ a, b }"), @r##"
-error: syntax error, unexpected end of file, expected ':' or '@' after the formals of a function
+error: syntax error, unexpected end of file, expecting ':' or '@'
        at /project/default.nix:1:9:
          1| { a, b }
           |         ^
+note: expected ':' or '@' after the formals of a function
 note: the formals are opened here
        at /project/default.nix:1:1:
          1| { a, b }
           | ^
 "##);
     assert_snapshot!(message("f x: x"), @r##"
-error: syntax error, unexpected ':', expected end of file
+error: syntax error, unexpected ':', expecting end of file
        at /project/default.nix:1:4:
          1| f x: x
           |    ^
@@ -322,10 +344,11 @@ note: the first definition is here
 #[test]
 fn lists_and_inherit() {
     assert_snapshot!(message("[ 1, 2 ]"), @r##"
-error: syntax error, unexpected ',', expected an element of the list or ']'
+error: syntax error, unexpected ','
        at /project/default.nix:1:4:
          1| [ 1, 2 ]
           |    ^
+note: expected an element of the list or ']'
 note: the list is opened here
        at /project/default.nix:1:1:
          1| [ 1, 2 ]
@@ -333,10 +356,11 @@ note: the list is opened here
 hint: the elements of a list are separated by blanks, not by commas
 "##);
     assert_snapshot!(message("[ a + b ]"), @r##"
-error: syntax error, unexpected '+', expected an element of the list or ']'
+error: syntax error, unexpected '+'
        at /project/default.nix:1:5:
          1| [ a + b ]
           |     ^
+note: expected an element of the list or ']'
 note: the list is opened here
        at /project/default.nix:1:1:
          1| [ a + b ]
@@ -344,17 +368,19 @@ note: the list is opened here
 hint: an element that is an operation needs parentheses: '[ (a + b) ]'
 "##);
     assert_snapshot!(message("{ inherit a, b; }"), @r##"
-error: syntax error, unexpected ',', expected a name or ';' after 'inherit'
+error: syntax error, unexpected ','
        at /project/default.nix:1:12:
          1| { inherit a, b; }
           |            ^
+note: expected a name or ';' after 'inherit'
 hint: inherited names are separated by blanks, not by commas
 "##);
     assert_snapshot!(message("{ inherit a.b; }"), @r##"
-error: syntax error, unexpected '.', expected a name or ';' after 'inherit'
+error: syntax error, unexpected '.'
        at /project/default.nix:1:12:
          1| { inherit a.b; }
           |            ^
+note: expected a name or ';' after 'inherit'
 hint: to inherit from a set, put it in parentheses: 'inherit (set) name;'
 "##);
     assert_snapshot!(message("{ inherit ${a}; }"), @r##"
@@ -372,10 +398,11 @@ error: dynamic attributes not allowed in let
 hint: bind a set instead, and select from it: 'let s = { ${name} = …; }; in s.${name}'
 "##);
     assert_snapshot!(message("{ if = 1; }"), @r##"
-error: syntax error, unexpected 'if', expected the name of an attribute or '}'
+error: syntax error, unexpected 'if', expecting 'inherit'
        at /project/default.nix:1:3:
          1| { if = 1; }
           |   ^^
+note: expected the name of an attribute or '}'
 note: the set is opened here
        at /project/default.nix:1:1:
          1| { if = 1; }
@@ -387,14 +414,15 @@ hint: a keyword as a name needs quotes: '"if" = …;'
 #[test]
 fn operators() {
     assert_snapshot!(message("a == b == c"), @r##"
-error: syntax error, unexpected '==': comparison operators cannot be chained
+error: syntax error, unexpected '=='
        at /project/default.nix:1:8:
          1| a == b == c
           |        ^^
+note: comparison operators cannot be chained
 hint: use parentheses, or '&&' between two comparisons
 "##);
     assert_snapshot!(message("a & b"), @r##"
-error: syntax error, unexpected '&', expected end of file
+error: syntax error, unexpected invalid token, expecting end of file
        at /project/default.nix:1:3:
          1| a & b
           |   ^
@@ -407,7 +435,7 @@ error: experimental Nix feature 'pipe-operators' is disabled; add '--extra-exper
           |   ^^
 "##);
     assert_snapshot!(message("a ="), @r##"
-error: syntax error, unexpected '=', expected end of file
+error: syntax error, unexpected '=', expecting end of file
        at /project/default.nix:1:3:
          1| a =
           |   ^
@@ -456,39 +484,42 @@ hint: it is outside the range of double-precision numbers
 #[test]
 fn odd_characters() {
     assert_snapshot!(message("a + \u{201c}b\u{201d}"), @r##"
-error: syntax error, unexpected '“', expected an expression
+error: syntax error, unexpected invalid token
        at /project/default.nix:1:5:
          1| a + “b”
           |     ^
-hint: beyond ASCII, characters may stand only in strings and comments
+note: expected an expression
+hint: '“': beyond ASCII, characters may stand only in strings and comments
 "##);
     assert_snapshot!(message("\u{fc}\u{df} = 'a'"), @r##"
-error: syntax error, unexpected 'ü', expected an expression
+error: syntax error, unexpected invalid token
        at /project/default.nix:1:1:
          1| üß = 'a'
           | ^
-hint: beyond ASCII, characters may stand only in strings and comments
+note: expected an expression
+hint: 'ü': beyond ASCII, characters may stand only in strings and comments
 "##);
     assert_snapshot!(message("\"\u{4f60}\u{597d}\" + \"\t\" )"), @r##"
-error: syntax error, unexpected ')', expected end of file
+error: syntax error, unexpected ')', expecting end of file
        at /project/default.nix:1:16:
          1| "你好" + " " )
           |            ^
 "##);
     assert_snapshot!(message("\"a\0\""), @r##"
-error: strings cannot contain null bytes
+error: input string 'a␀' cannot be represented as Nix string because it contains null bytes
        at /project/default.nix:1:3:
          1| "a "
           |   ^
 "##);
     assert_snapshot!(message("a \u{1} b"), @r##"
-error: syntax error, unexpected control character 0x01, expected end of file
+error: syntax error, unexpected invalid token, expecting end of file
        at /project/default.nix:1:3:
          1| a   b
           |   ^
+hint: a control character, 0x01, begins no token
 "##);
     assert_snapshot!(message("a\r\n\r\nb )"), @r##"
-error: syntax error, unexpected ')', expected end of file
+error: syntax error, unexpected ')', expecting end of file
        at /project/default.nix:3:3:
          3| b )
           |   ^
@@ -499,10 +530,11 @@ error: syntax error, unexpected ')', expected end of file
 fn long_lines_are_cut() {
     let text = format!("[ {} ) {} ]", "a ".repeat(100), "b ".repeat(100));
     assert_snapshot!(message(&text), @r##"
-error: syntax error, unexpected ')', expected an element of the list or ']'
+error: syntax error, unexpected ')'
        at /project/default.nix:1:204:
          1| … a a a a a a a a a a a a a a a a a a a a a a a a a a a a a  ) b b b b b b b b b b b b b b b b b b b b b b b b b b b b b…
           |                                                              ^
+note: expected an element of the list or ']'
 note: the list is opened here
        at /project/default.nix:1:1:
          1| [ a a a a a a a a a a a a a a a a a a a a a a a a a a a a a a a a a a a a a a a a a a a a a a a a a a a a a a a a a a a …

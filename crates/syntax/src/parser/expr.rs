@@ -95,7 +95,9 @@ impl<'a> Parser<'a, '_> {
         let cond = self.expr()?;
         let mut height = self.height;
         if self.tok.kind != Tok::Then {
-            let error = self.unexpected("'then'").note(keyword, "the 'if' is here");
+            let error = self
+                .unexpected("'then'", "'then'")
+                .note(keyword, "the 'if' is here");
             return Err(if self.tok.kind == Tok::Assign {
                 error.hint("equality is '=='")
             } else {
@@ -107,7 +109,7 @@ impl<'a> Parser<'a, '_> {
         height = height.max(self.height);
         if self.tok.kind != Tok::Else {
             return Err(self
-                .unexpected("'else'")
+                .unexpected("'else'", "'else'")
                 .note(keyword, "the 'if' is here")
                 .hint("every 'if' needs an 'else': it is an expression and must have a value"));
         }
@@ -141,7 +143,7 @@ impl<'a> Parser<'a, '_> {
                     "the 'assert' is here",
                 )
             };
-            return Err(self.unexpected(expected).note(keyword, note));
+            return Err(self.unexpected("';'", expected).note(keyword, note));
         }
         self.bump();
         let body = self.expr()?;
@@ -193,9 +195,7 @@ impl<'a> Parser<'a, '_> {
                     let fun = self.nested(|p| p.operators(0))?;
                     left = self.call(start, fun, left, height)?;
                 }
-                if self.tok.kind == Tok::PipeFrom {
-                    return Err(self.mixed_pipes());
-                }
+                // What is mixed with the other pipe is left to the caller, to whom it is no part of an expression.
                 Ok(left)
             }
             Tok::PipeFrom if self.features.pipe_operators => {
@@ -205,9 +205,6 @@ impl<'a> Parser<'a, '_> {
                     let start = self.tok.start;
                     let next = self.nested(|p| p.operators(0))?;
                     chain.push((start, next, self.height));
-                }
-                if self.tok.kind == Tok::PipeInto {
-                    return Err(self.mixed_pipes());
                 }
                 let mut value = None;
                 while let Some((start, fun, height)) = chain.pop() {
@@ -219,15 +216,10 @@ impl<'a> Parser<'a, '_> {
                         Some(arg) => self.call(start, fun, arg, height)?,
                     });
                 }
-                value.ok_or_else(|| self.unexpected("an expression"))
+                value.ok_or_else(|| self.unexpected("", "an expression"))
             }
             _ => Ok(left),
         }
-    }
-
-    fn mixed_pipes(&self) -> SyntaxError {
-        self.unexpected("the end of the pipe")
-            .hint("'|>' and '<|' cannot be mixed without parentheses")
     }
 
     /// `fun arg`, where one was parsed last and the other has the height `other`.
@@ -486,7 +478,7 @@ impl<'a> Parser<'a, '_> {
             Tok::Rec => {
                 self.bump();
                 let open = self.tok_span();
-                self.expect(Tok::LBrace, "'{' after 'rec'")?;
+                self.expect(Tok::LBrace, "'{'", "'{' after 'rec'")?;
                 self.set(true, token.start, open)?
             }
             Tok::Let if self.peek_byte() == b'{' => {
@@ -505,7 +497,15 @@ impl<'a> Parser<'a, '_> {
                     default: None,
                 }
             }
-            _ => return Err(self.unexpected("an expression")),
+            Tok::Let => {
+                // As an operand, `let` can only be the old form.
+                self.bump();
+                return Err(self
+                    .unexpected("'{'", "'{' after a 'let' that is an operand or argument")
+                    .note(open, "the 'let' is here")
+                    .hint("an operand or argument that begins with 'let' needs parentheses: '(let …)'"));
+            }
+            _ => return Err(self.unexpected("", "an expression")),
         };
         Ok(Expr {
             span: self.span_from(token.start),
@@ -519,7 +519,7 @@ impl<'a> Parser<'a, '_> {
         let mut height = 0;
         while self.tok.kind != Tok::RBracket {
             if !self.at_simple() {
-                let error = self.unclosed_or("an element of the list or ']'", open, "the list");
+                let error = self.unclosed_or("", "an element of the list or ']'", open, "the list");
                 return Err(match self.tok.kind {
                     Tok::Comma => {
                         error.hint("the elements of a list are separated by blanks, not by commas")

@@ -108,7 +108,7 @@ pub fn parse<'a>(
     parser.bump();
     let expr = parser.expr()?;
     if parser.tok.kind != Tok::Eof {
-        return Err(parser.unexpected("end of file"));
+        return Err(parser.unexpected("end of file", "end of file"));
     }
     Ok(arena.alloc(expr))
 }
@@ -221,12 +221,12 @@ impl<'a> Parser<'a, '_> {
     }
 
     /// Takes the next token, which must be of `kind`.
-    fn expect(&mut self, kind: Tok, expected: &'static str) -> Result<()> {
+    fn expect(&mut self, kind: Tok, expecting: &'static str, expected: &'static str) -> Result<()> {
         if self.tok.kind == kind {
             self.bump();
             Ok(())
         } else {
-            Err(self.unexpected(expected))
+            Err(self.unexpected(expecting, expected))
         }
     }
 
@@ -242,31 +242,44 @@ impl<'a> Parser<'a, '_> {
             self.bump();
             return Ok(());
         }
-        Err(self.unclosed_or(expected, open, what))
+        Err(self.unclosed_or(expected, expected, open, what))
     }
 
     /// The error when something opened at `open` is not closed by the next token.
     fn unclosed_or(
         &self,
+        expecting: &'static str,
         expected: impl Into<Cow<'static, str>>,
         open: Span,
         what: &'static str,
     ) -> SyntaxError {
-        self.unexpected(expected)
+        self.unexpected(expecting, expected)
             .note(open, format!("{what} is opened here"))
     }
 
-    /// The error that the next token cannot stand where it stands.
-    fn unexpected(&self, expected: impl Into<Cow<'static, str>>) -> SyntaxError {
+    /// The error that the next token cannot stand where it stands: with what Nix's parser says it expected, and the same
+    /// in words.
+    fn unexpected(
+        &self,
+        expecting: &'static str,
+        expected: impl Into<Cow<'static, str>>,
+    ) -> SyntaxError {
         let span = self.tok_span();
         match self.tok.kind {
             Tok::PipeFrom | Tok::PipeInto if !self.features.pipe_operators => {
                 return SyntaxError::new(SyntaxErrorKind::FeatureDisabled("pipe-operators"), span);
             }
             Tok::OpenComment => {
+                // Nix reads a division, and then a multiplication.
+                let operand = matches!(
+                    expecting,
+                    "end of file" | "';'" | "')'" | "'}'" | "'then'" | "'else'"
+                );
                 return SyntaxError::new(
                     SyntaxErrorKind::Unclosed {
                         what: "the comment",
+                        found: if operand { "'*'" } else { "'/'" },
+                        expecting: if operand { "" } else { expecting },
                     },
                     span,
                 )
@@ -276,7 +289,8 @@ impl<'a> Parser<'a, '_> {
         }
         let error = SyntaxError::new(
             SyntaxErrorKind::Unexpected {
-                found: self.describe(),
+                found: self.tok.kind.name(),
+                expecting,
                 expected: expected.into(),
             },
             span,
@@ -290,6 +304,9 @@ impl<'a> Parser<'a, '_> {
                 error.hint("a function that is an operand or argument needs parentheses: '(x: …)'")
             }
             Tok::Assign => error.hint("bindings stand in '{ … }' or 'let … in'; equality is '=='"),
+            Tok::PipeFrom | Tok::PipeInto => {
+                error.hint("'|>' and '<|' cannot be mixed without parentheses")
+            }
             Tok::Else => error.hint("each 'else' belongs to one 'if … then …'"),
             Tok::Unknown => match self.text(self.tok) {
                 b"&" => error.hint("the logical 'and' is '&&'"),
@@ -297,42 +314,27 @@ impl<'a> Parser<'a, '_> {
                 b"'" => error.hint("strings are written \"…\" or ''…''"),
                 b"%" => error.hint("there is no remainder operator; 'a - b * (a / b)' computes it"),
                 b"^" => error.hint("there is no power operator"),
-                [c] if !c.is_ascii() => {
-                    error.hint("beyond ASCII, characters may stand only in strings and comments")
-                }
-                _ => error,
+                _ => error.hint(self.unknown()),
             },
             _ => error,
         }
     }
 
-    /// The next token, for a message.
-    fn describe(&self) -> String {
-        let text = || String::from_utf8_lossy(self.text(self.tok)).into_owned();
-        match self.tok.kind {
-            Tok::Eof => "end of file".into(),
-            Tok::Id => format!("identifier '{}'", text()),
-            Tok::Int | Tok::Float => format!("number '{}'", text()),
-            Tok::Path | Tok::HomePath | Tok::SearchPath => format!("path '{}'", text()),
-            Tok::Uri => format!("URI '{}'", text()),
-            Tok::Quote => "start of a string".into(),
-            Tok::IndentedQuote => "start of an indented string".into(),
-            Tok::Unknown if !self.text(self.tok).is_ascii() => {
-                // Show the whole character.
-                let start = self.tok.start as usize;
+    /// What the next character is, which begins no token.
+    fn unknown(&self) -> String {
+        let start = self.tok.start as usize;
+        match self.src[start] {
+            c if c.is_ascii_control() => format!("a control character, 0x{c:02x}, begins no token"),
+            c if c.is_ascii() => format!("'{}' begins no token", char::from(c)),
+            c => {
                 let bytes = &self.src[start..self.src.len().min(start + 4)];
-                let valid = match std::str::from_utf8(bytes) {
-                    Ok(s) => s.chars().next(),
-                    Err(e) => std::str::from_utf8(&bytes[..e.valid_up_to()])
-                        .ok()
-                        .and_then(|s| s.chars().next()),
+                let text = String::from_utf8_lossy(bytes);
+                let what = match text.chars().next() {
+                    Some(char) if char != char::REPLACEMENT_CHARACTER => format!("'{char}'"),
+                    _ => format!("the byte 0x{c:02x}"),
                 };
-                valid.map_or_else(|| format!("byte 0x{:02x}", bytes[0]), |c| format!("'{c}'"))
+                format!("{what}: beyond ASCII, characters may stand only in strings and comments")
             }
-            Tok::Unknown if self.text(self.tok)[0].is_ascii_control() => {
-                format!("control character 0x{:02x}", self.text(self.tok)[0])
-            }
-            _ => format!("'{}'", text()),
         }
     }
 }
