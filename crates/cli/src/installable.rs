@@ -24,6 +24,8 @@ pub(crate) enum Expression {
     File(PathBuf),
     /// A text, given on the command line.
     Text(String),
+    /// What came from the standard input.
+    Input(Vec<u8>),
     /// A flake.
     Flake(Box<FlakeRef>),
 }

@@ -110,8 +110,6 @@ pub enum Code {
     Interpolation {
         /// The parts, at least one.
         parts: &'static [(CodeRef, Pos)],
-        /// Where the string is.
-        pos: Pos,
     },
     /// `./…${…}…`: the first part is a path constant.
     PathInterpolation {

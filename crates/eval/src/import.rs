@@ -38,6 +38,9 @@ const MAX_LINKS: usize = 1024;
 /// What messages call a text that is not in a file.
 pub(crate) const TEXT_NAME: &str = "«string»";
 
+/// What messages call a text from the standard input.
+pub const INPUT_NAME: &str = "«stdin»";
+
 impl Evaluator {
     /// Evaluates a file (of a directory: its `default.nix`), once.
     ///
@@ -56,6 +59,16 @@ impl Evaluator {
     pub fn eval_expr(&mut self, text: &str, base_dir: &Path) -> Result<Value> {
         let program =
             self.parse_and_compile(text.as_bytes().into(), TEXT_NAME.to_owned(), base_dir, &[])?;
+        self.run_program(program, &[])
+    }
+
+    /// As [`Evaluator::eval_expr`], for what came from the standard input.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be parsed or evaluated.
+    pub fn eval_input(&mut self, text: &[u8], base_dir: &Path) -> Result<Value> {
+        let program = self.parse_and_compile(text.into(), INPUT_NAME.to_owned(), base_dir, &[])?;
         self.run_program(program, &[])
     }
 

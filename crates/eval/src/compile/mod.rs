@@ -157,7 +157,6 @@ impl Compiler<'_> {
             ExprKind::SearchPath(name) => self.search_path(name, pos),
             ExprKind::Interpolation(parts) => Code::Interpolation {
                 parts: self.parts(parts),
-                pos,
             },
             ExprKind::PathInterpolation(parts) => Code::PathInterpolation {
                 parts: self.parts(parts),

@@ -21,6 +21,9 @@ pub(crate) static TABLE: &[Builtin] = &[Builtin {
     run: derivation_strict,
 }];
 
+/// Where the files are that come with the language.
+pub(crate) const INTERNAL_FILES: &str = "/__corepkgs__";
+
 /// Where `<nix/fetchurl.nix>` is.
 pub(crate) const FETCHURL_PATH: &str = "/__corepkgs__/fetchurl.nix";
 

@@ -81,7 +81,7 @@ impl Evaluator {
                 Code::With { name, scopes, pos } => {
                     return self.lookup_with(*name, scopes, *pos, env);
                 }
-                Code::Interpolation { parts, pos } => return self.interpolate(parts, *pos, env),
+                Code::Interpolation { parts } => return self.interpolate(parts, env),
                 Code::PathInterpolation { parts, pos } => {
                     return self.interpolate_path(parts, *pos, env);
                 }
@@ -399,10 +399,10 @@ impl Evaluator {
         let mut attrs: Vec<Attr> = Vec::with_capacity(code.attrs.len() + code.dynamic.len());
         for attr in code.attrs {
             // With overrides a later binding may see another value, so every one is delayed.
-            let value = if code.overrides {
-                Value::from(self.heap.thunk(attr.value, env))
-            } else {
-                self.delay(attr.value, env)
+            let value = match attr.value {
+                Code::Const(value) => *value,
+                value if code.overrides => Value::from(self.heap.thunk(value, env)),
+                value => self.delay(value, env),
             };
             if let Some(slot) = attr.slot {
                 env.set(slot, value);

@@ -27,6 +27,19 @@ pub(super) fn small_integers(op: Operator, left: Value, right: Value) -> Option<
     }
 }
 
+/// Whether `+` leaves the left operand as it is until the right one is evaluated.
+#[inline]
+fn is_summand(value: Value) -> bool {
+    value.as_small_int().is_some()
+        || matches!(
+            value.kind(),
+            ValueKind::Int(_) | ValueKind::Float(_) | ValueKind::String(_) | ValueKind::Path(_)
+        )
+}
+
+/// What the trace says of an operand or part that is to become a string.
+const SEGMENT: &str = "while evaluating a path segment";
+
 impl Evaluator {
     #[inline(never)]
     pub(super) fn binary_operator(&mut self, code: &'static BinaryCode, env: Env) -> Result<Value> {
@@ -88,8 +101,20 @@ impl Evaluator {
             }
             Operator::Update => self.update(code, env),
             Operator::Concat => self.concat_lists(code, env),
+            // `a > b` is `b < a`, and evaluated in that order.
+            Operator::Greater | Operator::LessEq => {
+                let right = self.eval(code.right, env)?;
+                let left = self.eval(code.left, env)?;
+                match small_integers(code.op, left, right) {
+                    Some(value) => Ok(value),
+                    None => self.strict_operator(code.op, left, right, pos),
+                }
+            }
             _ => {
                 let left = self.eval(code.left, env)?;
+                if code.op == Operator::Add && !is_summand(left) {
+                    return self.add_to_other(left, code, env);
+                }
                 let right = self.eval(code.right, env)?;
                 match small_integers(code.op, left, right) {
                     Some(value) => Ok(value),
@@ -225,41 +250,38 @@ impl Evaluator {
                     self.heap.concat(context, &[a.bytes(), b.bytes()]),
                 ))
             }
-            _ => self.concat_texts(&[(left, pos), (right, pos)], false, pos),
+            _ => {
+                let is_path = matches!(left.kind(), ValueKind::Path(_));
+                let mut context = ContextSet::new();
+                let how = Coercion {
+                    more: false,
+                    copy_to_store: !is_path,
+                };
+                let left = self.coerce_to_string(left, pos, &mut context, how, SEGMENT)?;
+                let right = self.coerce_to_string(right, pos, &mut context, how, SEGMENT)?;
+                if is_path {
+                    return self.finish_path(&[left, right], &context, pos);
+                }
+                Ok(self.concat_texts(&[left, right], &context))
+            }
         }
     }
 
-    /// Concatenates as `+` does; a string is the result if `force_string` or unless the first is a path.
-    fn concat_texts(
-        &mut self,
-        parts: &[(Value, Pos)],
-        force_string: bool,
-        pos: Pos,
-    ) -> Result<Value> {
-        let is_path = !force_string && matches!(parts[0].0.kind(), ValueKind::Path(_));
+    /// The operator `+` where the left operand is none of the usual: it becomes a string before the right one is
+    /// evaluated, and no path is copied.
+    #[cold]
+    fn add_to_other(&mut self, left: Value, code: &'static BinaryCode, env: Env) -> Result<Value> {
+        let pos = code.pos;
         let mut context = ContextSet::new();
-        let how = Coercion {
-            more: false,
-            copy_to_store: !is_path,
-        };
-        let mut texts: Vec<Text> = Vec::with_capacity(parts.len());
-        for (value, part_pos) in parts {
-            let text = self.coerce_to_string(
-                *value,
-                *part_pos,
-                &mut context,
-                how,
-                "while evaluating a path segment",
-            )?;
-            texts.push(text);
-        }
-        if is_path {
-            return self.finish_path(&texts, &context, pos);
-        }
+        let left = self.coerce_to_string(left, pos, &mut context, Coercion::PLAIN, SEGMENT)?;
+        let right = self.eval(code.right, env)?;
+        let right = self.coerce_to_string(right, pos, &mut context, Coercion::PLAIN, SEGMENT)?;
+        Ok(self.concat_texts(&[left, right], &context))
+    }
+
+    fn concat_texts(&mut self, texts: &[Text], context: &ContextSet) -> Value {
         let slices: Vec<&[u8]> = texts.iter().map(Text::bytes).collect();
-        Ok(Value::from(
-            self.heap.concat(context.finish(self.heap), &slices),
-        ))
+        Value::from(self.heap.concat(context.finish(self.heap), &slices))
     }
 
     fn finish_path(&mut self, texts: &[Text], context: &ContextSet, pos: Pos) -> Result<Value> {
@@ -284,14 +306,21 @@ impl Evaluator {
     pub(super) fn interpolate(
         &mut self,
         parts: &'static [(CodeRef, Pos)],
-        pos: Pos,
         env: Env,
     ) -> Result<Value> {
-        let mut values = Vec::with_capacity(parts.len());
+        let mut context = ContextSet::new();
+        let mut texts = Vec::with_capacity(parts.len());
         for (part, part_pos) in parts {
-            values.push((self.eval(part, env)?, *part_pos));
+            let value = self.eval(part, env)?;
+            texts.push(self.coerce_to_string(
+                value,
+                *part_pos,
+                &mut context,
+                Coercion::INTERPOLATE,
+                SEGMENT,
+            )?);
         }
-        self.concat_texts(&values, true, pos)
+        Ok(self.concat_texts(&texts, &context))
     }
 
     #[inline(never)]
@@ -310,7 +339,7 @@ impl Evaluator {
                 *part_pos,
                 &mut context,
                 Coercion::PLAIN,
-                "while evaluating a path segment",
+                SEGMENT,
             )?);
         }
         self.finish_path(&texts, &context, pos)
@@ -336,12 +365,12 @@ impl Evaluator {
     #[inline(never)]
     fn concat_lists(&mut self, code: &'static BinaryCode, env: Env) -> Result<Value> {
         let left = self.eval(code.left, env)?;
+        let right = self.eval(code.right, env)?;
         let left = self.force_list(
             left,
             code.pos,
             "while evaluating one of the elements to concatenate",
         )?;
-        let right = self.eval(code.right, env)?;
         let right = self.force_list(
             right,
             code.pos,
