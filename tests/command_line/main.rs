@@ -5,6 +5,7 @@
 
 mod building;
 mod concurrency;
+mod content_addressed;
 mod eval_jobs;
 mod evaluating;
 mod evaluation_errors;

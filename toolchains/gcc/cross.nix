@@ -1,6 +1,6 @@
 # GCC 12 for AArch64 with its binutils, as one prefix that works where it lies: interpreter and RPATH of its programs point
 # into the store, and GCC finds its own parts relative to its driver. It has no libc; see sysroots/ and wrapper.nix.
-{ lock, machine, boot, gccRuntime }:
+{ lock, machine, boot, gccRuntime, derivation }:
 derivation {
   name = "gcc-aarch64-linux-gnu-${lock.version machine.targetGccPackage}";
   inherit (machine) system loader elfMachine gccInternal;

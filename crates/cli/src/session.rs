@@ -7,7 +7,9 @@ use std::sync::{Arc, OnceLock};
 use xbuild_fetch::{FetchOptions, Fetcher, Mirrors};
 use xbuild_inputs::{InputOptions, RegistryFiles};
 use xbuild_realise::eval_host::Build;
-use xbuild_realise::{Error, Mode, Observer, Realiser, Settings, StoreHost, Wanted};
+use xbuild_realise::{
+    Error, Mode, Observer, OutputPaths, Realised, Realiser, Settings, StoreHost, Wanted,
+};
 use xbuild_sandbox::{CancelToken, Sandbox};
 use xbuild_store::{Cancelled, Notify, Store, StoreOptions};
 
@@ -177,11 +179,16 @@ impl Session {
     }
 
     /// Realises `wanted` in the middle of an evaluation.
-    fn realise_for_evaluation(&self, wanted: &[Wanted]) -> Result<(), Error> {
+    fn realise_for_evaluation(&self, wanted: &[Wanted]) -> Result<Vec<Realised>, Error> {
         let printer = Printer::new(false);
         let result = self.with_realiser(&printer, |realiser| realiser.realise(wanted, Mode::Build));
         printer.finish();
-        result.map(|_| ())
+        result
+    }
+
+    /// Where outputs are in the store.
+    pub(crate) fn output_paths(&self) -> OutputPaths<'_> {
+        OutputPaths::new(&self.store, &self.settings.experimental_features)
     }
 
     /// The evaluator's view of the world.

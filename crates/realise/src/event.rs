@@ -51,6 +51,13 @@ pub enum Event<'a> {
         /// Wall time.
         wall: Duration,
     },
+    /// A step found that nothing was left to do: another process has built it, or it resolves to what was built before.
+    AlreadyBuilt {
+        /// Its derivation.
+        drv: &'a StorePath,
+        /// What it would have done.
+        kind: StepKind,
+    },
     /// A step failed. The error itself is returned by the run as well.
     Failed {
         /// Its derivation.

@@ -15,6 +15,7 @@
 //! - A file that is fetched is read by nothing before its hash was found right.
 //! - However a run ends, no process of it goes on, and nothing of it lies in the store unregistered.
 
+mod addressing;
 mod builtin;
 pub mod compare;
 mod environment;
@@ -28,11 +29,13 @@ mod kept;
 mod log;
 mod options;
 mod output_checks;
+pub mod output_paths;
 mod outputs;
 pub mod plan;
 pub mod run;
 pub mod settings;
 mod step;
+mod target;
 pub mod terminal;
 
 pub use error::{Error, FailureReason, Failures, Result, StepFailure};
@@ -41,6 +44,7 @@ pub use eval_settings::EvalSettings;
 pub use event::{Event, Observer, Silent, StepKind};
 pub use input_settings::InputSettings;
 pub use options::attribute;
+pub use output_paths::OutputPaths;
 pub use plan::{Plan, Wanted};
 pub use run::{Mode, Realised, Realiser};
 pub use settings::{SettingError, Settings};

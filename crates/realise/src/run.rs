@@ -15,7 +15,8 @@ use xbuild_store_model::StorePath;
 
 use crate::error::{Error, FailureReason, Failures, Result, StepFailure};
 use crate::event::{Event, Observer, StepKind};
-use crate::plan::{Plan, Step, Wanted, output_paths, plan, read_derivation};
+use crate::output_paths::OutputPaths;
+use crate::plan::{Plan, Step, Wanted, plan, read_derivation};
 use crate::settings::Settings;
 use crate::step;
 
@@ -76,7 +77,11 @@ impl<'a> Realiser<'a> {
     /// # Errors
     /// As [`plan`].
     pub fn plan(&self, wanted: &[Wanted]) -> Result<Plan> {
-        plan(self.store, wanted)
+        plan(&self.output_paths(), wanted)
+    }
+
+    fn output_paths(&self) -> OutputPaths<'_> {
+        OutputPaths::new(self.store, &self.settings.experimental_features)
     }
 
     /// Makes `wanted` valid.
@@ -85,16 +90,31 @@ impl<'a> Realiser<'a> {
     /// [`Error::Failed`] when steps failed; [`Error::Interrupted`] when the user stopped it; others when the
     /// run could not go on.
     pub fn realise(&self, wanted: &[Wanted], mode: Mode) -> Result<Vec<Realised>> {
-        let realised = self.outputs(wanted)?;
-        self.store
-            .add_temp_roots(realised.iter().flat_map(|r| r.outputs.values()))?;
-        let plan = plan(self.store, wanted)?;
+        let paths = self.output_paths();
+        self.add_roots(&paths, wanted)?;
+        let plan = plan(&paths, wanted)?;
         self.refuse_what_cannot_run(&plan, wanted)?;
-        self.run(&plan)?;
+        self.run(&paths, &plan)?;
         if mode == Mode::Rebuild {
-            self.run(&self.rebuild_plan(wanted)?)?;
+            self.run(&paths, &self.rebuild_plan(&paths, wanted)?)?;
         }
-        Ok(realised)
+        self.outputs(&paths, wanted)
+    }
+
+    /// Keeps collectors from everything that is wanted, as far as its path is known.
+    fn add_roots(&self, paths: &OutputPaths<'_>, wanted: &[Wanted]) -> Result<()> {
+        let mut roots = Vec::new();
+        for want in wanted {
+            match want {
+                Wanted::Path(path) => roots.push(path.clone()),
+                Wanted::Outputs(drv, names) => {
+                    let derivation = read_derivation(self.store, drv)?;
+                    let paths = paths.get(drv, &derivation, names.as_ref())?;
+                    roots.extend(paths.into_values().flatten());
+                }
+            }
+        }
+        Ok(self.store.add_temp_roots(&roots)?)
     }
 
     /// Refuses what was asked for by itself and is to be built on another kind of machine, before what it needs is built in vain: of
@@ -132,8 +152,8 @@ impl<'a> Realiser<'a> {
         Err(Error::Failed(Box::new(Failures { failed, skipped })))
     }
 
-    /// The paths of everything that is wanted, valid or not.
-    fn outputs(&self, wanted: &[Wanted]) -> Result<Vec<Realised>> {
+    /// The paths of everything that was wanted and is valid now.
+    fn outputs(&self, paths: &OutputPaths<'_>, wanted: &[Wanted]) -> Result<Vec<Realised>> {
         let outputs = |want: &Wanted| match want {
             Wanted::Path(path) => Ok(Realised {
                 drv: None,
@@ -143,7 +163,7 @@ impl<'a> Realiser<'a> {
                 let derivation = read_derivation(self.store, drv)?;
                 Ok(Realised {
                     drv: Some(drv.clone()),
-                    outputs: output_paths(drv, &derivation, names.as_ref())?,
+                    outputs: paths.require(drv, &derivation, names.as_ref())?,
                 })
             }
         };
@@ -151,7 +171,7 @@ impl<'a> Realiser<'a> {
     }
 
     /// The derivations that were asked for by themselves, to be built once more.
-    fn rebuild_plan(&self, wanted: &[Wanted]) -> Result<Plan> {
+    fn rebuild_plan(&self, paths: &OutputPaths<'_>, wanted: &[Wanted]) -> Result<Plan> {
         let drvs: BTreeSet<&StorePath> = wanted
             .iter()
             .filter_map(|want| match want {
@@ -172,18 +192,19 @@ impl<'a> Realiser<'a> {
             needed.push(Wanted::Outputs(drv_path.clone(), None));
             steps.push(Step {
                 drv_path: drv_path.clone(),
+                wanted: drv.outputs.keys().cloned().collect(),
                 drv,
                 kind: StepKind::Rebuild,
                 after: Vec::new(),
             });
         }
         // The outputs can be valid while the inputs are not any more.
-        self.run(&plan(self.store, &needed)?)?;
+        self.run(paths, &plan(paths, &needed)?)?;
         Ok(Plan { steps })
     }
 
     /// Runs all steps of `plan`.
-    fn run(&self, plan: &Plan) -> Result<()> {
+    fn run(&self, paths: &OutputPaths<'_>, plan: &Plan) -> Result<()> {
         if self.cancel.is_cancelled() {
             return Err(Error::Interrupted);
         }
@@ -204,6 +225,7 @@ impl<'a> Realiser<'a> {
         let scratch = ScratchPool::new(work.path())?;
         let context = step::Context {
             store: self.store,
+            paths,
             sandbox: self.sandbox,
             scratch: &scratch,
             fetcher: self.fetcher,
@@ -288,16 +310,16 @@ impl<'a> Realiser<'a> {
         &self,
         plan: &Plan,
         id: StepId,
-        result: std::result::Result<Duration, Box<StepFailure>>,
+        result: std::result::Result<step::Ended, Box<StepFailure>>,
         failed: &mut Vec<StepFailure>,
     ) -> Outcome {
         let step = &plan.steps[id.0 as usize];
         match result {
-            Ok(wall) => {
-                self.observer.event(Event::Finished {
-                    drv: &step.drv_path,
-                    kind: step.kind,
-                    wall,
+            Ok(ended) => {
+                let (drv, kind) = (&step.drv_path, step.kind);
+                self.observer.event(match ended {
+                    step::Ended::Built(wall) => Event::Finished { drv, kind, wall },
+                    step::Ended::AlreadyBuilt => Event::AlreadyBuilt { drv, kind },
                 });
                 Outcome::Done
             }
@@ -380,7 +402,7 @@ fn next_start(starts: &Mutex<mpsc::Receiver<StepId>>) -> Option<StepId> {
 fn run_caught(
     context: &step::Context<'_>,
     step: &Step,
-) -> std::result::Result<Duration, Box<StepFailure>> {
+) -> std::result::Result<step::Ended, Box<StepFailure>> {
     let run = AssertUnwindSafe(|| step::run(context, step));
     panic::catch_unwind(run).unwrap_or_else(|_| {
         Err(Box::new(StepFailure {

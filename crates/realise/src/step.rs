@@ -10,25 +10,30 @@ use std::time::{Duration, Instant};
 use xbuild_derivation::Derivation;
 use xbuild_fetch::Fetcher;
 use xbuild_sandbox::{Bind, CancelToken, ExtraBind, Report, Sandbox, ScratchPool, Spec, Status};
-use xbuild_store::{PathLocks, Scratch, Store, remove_tree};
+use xbuild_store::{PathLocks, Rewrites, Scratch, Store, remove_tree};
 use xbuild_store_model::StorePath;
 
+use crate::addressing::{Made, canonical, rewrite};
 use crate::builtin;
 use crate::compare;
-use crate::environment::environment;
+use crate::environment::{environment, is_open};
 use crate::error::{Error, FailureReason, StepFailure};
 use crate::event::{Event, Observer, StepKind};
 use crate::graphs::graphs;
 use crate::kept;
 use crate::log::Log;
 use crate::options::{Options, attribute};
-use crate::outputs::{self, Made};
-use crate::plan::{Step, output_paths, read_derivation};
+use crate::output_paths::OutputPaths;
+use crate::outputs::Finishing;
+use crate::plan::{Step, read_derivation};
 use crate::settings::Settings;
+use crate::target::Target;
 
 /// What every step of a run uses.
 pub(crate) struct Context<'a> {
     pub(crate) store: &'a Store,
+    /// Where outputs are.
+    pub(crate) paths: &'a OutputPaths<'a>,
     pub(crate) sandbox: &'a Sandbox,
     /// The directories that sandboxed builds use one after the other.
     pub(crate) scratch: &'a ScratchPool,
@@ -51,12 +56,22 @@ struct Remains {
     environment: Option<Vec<u8>>,
 }
 
+/// How a step ended well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// It built, in this time.
+    Built(Duration),
+    /// There was nothing left to do.
+    AlreadyBuilt,
+}
+
 /// Runs one step. When it returns `Ok`, the outputs are valid (or, for a rebuild, equal).
-pub(crate) fn run(context: &Context<'_>, step: &Step) -> Result<Duration, Box<StepFailure>> {
+pub(crate) fn run(context: &Context<'_>, step: &Step) -> Result<Ended, Box<StepFailure>> {
     let begun = Instant::now();
     let mut remains = Remains::default();
     match run_locked(context, step, &mut remains) {
-        Ok(()) => Ok(begun.elapsed()),
+        Ok(true) => Ok(Ended::Built(begun.elapsed())),
+        Ok(false) => Ok(Ended::AlreadyBuilt),
         Err(reason) => Err(Box::new(StepFailure {
             drv: step.drv_path.clone(),
             reason,
@@ -67,62 +82,85 @@ pub(crate) fn run(context: &Context<'_>, step: &Step) -> Result<Duration, Box<St
     }
 }
 
+/// True if it built something.
 fn run_locked(
     context: &Context<'_>,
     step: &Step,
     remains: &mut Remains,
-) -> Result<(), FailureReason> {
-    let unbuildable =
-        |error: xbuild_derivation::Error| FailureReason::Unsupported(error.to_string());
-    step.drv.require_buildable().map_err(unbuildable)?;
-    let options = Options::of(&step.drv)?;
-    let paths = output_paths(&step.drv_path, &step.drv, None)?;
-    let all: Vec<StorePath> = paths.values().cloned().collect();
-    context.store.add_temp_roots(&all).map_err(Error::from)?;
-    let _locks = lock(context, &step.drv_path, &all)?;
-    let valid: BTreeMap<&String, bool> = paths
-        .iter()
-        .map(|(name, path)| Ok((name, context.store.is_valid(path)?)))
-        .collect::<Result<_, Error>>()?;
+) -> Result<bool, FailureReason> {
+    let target = Target::of(context.paths, step)?;
+    let options = Options::of(&target.drv)?;
+    let (store, paths) = (context.store, context.paths);
+    let known = || paths.get(&target.drv_path, &target.drv, None);
+    store
+        .add_temp_roots(known()?.values().flatten())
+        .map_err(Error::from)?;
+    let _locks = lock(context, &step.drv_path, &target.locks())?;
+    let mut valid = BTreeMap::new();
+    for (name, path) in known()? {
+        if let Some(path) = path
+            && store.is_valid(&path)?
+        {
+            valid.insert(name, path);
+        }
+    }
     let rebuild = step.kind == StepKind::Rebuild;
-    if !rebuild && valid.values().all(|valid| *valid) {
-        // Another process built it while this one waited for the lock.
-        return Ok(());
+    if !rebuild && step.wanted.iter().all(|name| valid.contains_key(name)) {
+        // Another process built it while this one waited for the lock, or it was built before for another derivation.
+        let realisations = target.realisations(&valid)?;
+        let held = store.add_realisations(&realisations).map_err(Error::from)?;
+        target.note(valid, &held);
+        return Ok(false);
     }
     context.observer.event(Event::Started {
         drv: &step.drv_path,
         kind: step.kind,
     });
+    target.write()?;
+    let places = target.places(&valid, rebuild)?;
     let scratch = WorkDir::new(context, step)?;
-    let made = build(context, step, &options, &paths, scratch.path(), remains);
+    let made = build(
+        context,
+        step,
+        &target,
+        &options,
+        &places,
+        scratch.path(),
+        remains,
+    );
     let ended = made.and_then(|(made, inputs)| {
         if rebuild {
-            compare_outputs(context, made)
-        } else {
-            // An output that is valid already stays what it is; what else lies at a path was never registered.
-            let made: Vec<Made> = made
-                .into_iter()
-                .filter(|output| !valid[&output.name])
-                .collect();
-            for output in &made {
-                let leftover = context.store.physical(&output.path);
-                if fs::symlink_metadata(&leftover).is_ok() {
-                    remove_tree(&leftover).map_err(Error::from)?;
-                }
-            }
-            outputs::finish(
-                context.store,
-                &step.drv_path,
-                &step.drv,
-                &options,
-                &made,
-                &inputs,
-            )
+            let registered = paths.require(&step.drv_path, &step.drv, None)?;
+            return compare_outputs(context, made, &registered, scratch.path());
         }
+        // An output that is valid already stays what it is; what else lies at a path was never registered.
+        let made: Vec<Made> = made
+            .into_iter()
+            .filter(|output| !valid.contains_key(&output.name))
+            .collect();
+        for output in &made {
+            let leftover = store.physical(&output.path);
+            if fs::symlink_metadata(&leftover).is_ok() {
+                remove_tree(&leftover).map_err(Error::from)?;
+            }
+        }
+        let finishing = Finishing {
+            store,
+            drv_path: &target.drv_path,
+            drv: &target.drv,
+            options: &options,
+            inputs: &inputs,
+            places: &places,
+            scratch: scratch.path(),
+            realisations: &|outputs| target.realisations(outputs),
+        };
+        let (outputs, held) = finishing.finish(&made)?;
+        target.note(outputs, &held);
+        Ok(())
     });
     if ended.is_ok() {
         scratch.give_back();
-        return ended;
+        return ended.map(|()| true);
     }
     let build_dir = scratch.path().join("build");
     if context.settings.keep_failed && build_dir.is_dir() {
@@ -136,7 +174,7 @@ fn run_locked(
             Ok(place) => {
                 // What differs is worth a look.
                 if matches!(ended, Err(FailureReason::NotDeterministic { .. })) {
-                    let outputs: Vec<&str> = all.iter().map(StorePath::base_name).collect();
+                    let outputs: Vec<&str> = places.values().map(StorePath::base_name).collect();
                     kept::keep_outputs(&scratch.path().join("store"), &outputs, &place);
                 }
                 remains.kept = Some(place);
@@ -146,7 +184,7 @@ fn run_locked(
             }),
         }
     }
-    ended
+    ended.map(|()| true)
 }
 
 /// Where a step works. Deleted with all it holds, unless it is given back for another step.
@@ -217,15 +255,16 @@ fn lock(
 fn build(
     context: &Context<'_>,
     step: &Step,
+    target: &Target<'_>,
     options: &Options,
-    paths: &BTreeMap<String, StorePath>,
+    places: &BTreeMap<String, StorePath>,
     scratch: &Path,
     remains: &mut Remains,
 ) -> Result<(Vec<Made>, BTreeSet<StorePath>), FailureReason> {
-    let drv = &step.drv;
-    let inputs = input_closure(context.store, drv)?;
+    let drv = &*target.drv;
+    let inputs = input_closure(context, drv)?;
     let made = |physical: &dyn Fn(&StorePath) -> PathBuf| {
-        paths
+        places
             .iter()
             .map(|(name, path)| Made {
                 name: name.clone(),
@@ -253,8 +292,8 @@ fn build(
         return Ok((made, inputs));
     }
     check_system(context.settings, drv)?;
-    let spec = spec(context, drv, options, paths, &inputs, scratch)?;
-    let log_path = context.store.log_path(&step.drv_path);
+    let spec = spec(context, drv, options, places, &inputs, scratch)?;
+    let log_path = context.store.log_path(&target.drv_path);
     let mut log = Log::new(
         log_path,
         &step.drv_path,
@@ -331,11 +370,16 @@ pub(crate) fn check_system(settings: &Settings, drv: &Derivation) -> Result<(), 
 }
 
 /// The closure of everything that `drv` takes as input.
-fn input_closure(store: &Store, drv: &Derivation) -> Result<BTreeSet<StorePath>, FailureReason> {
+fn input_closure(
+    context: &Context<'_>,
+    drv: &Derivation,
+) -> Result<BTreeSet<StorePath>, FailureReason> {
+    let store = context.store;
     let mut direct: BTreeSet<StorePath> = drv.input_srcs.clone();
     for (input, outputs) in &drv.input_drvs {
         let input_drv = read_derivation(store, input)?;
-        direct.extend(output_paths(input, &input_drv, Some(outputs))?.into_values());
+        let paths = context.paths.require(input, &input_drv, Some(outputs))?;
+        direct.extend(paths.into_values());
     }
     let direct: Vec<StorePath> = direct.into_iter().collect();
     Ok(store
@@ -350,7 +394,7 @@ fn spec(
     context: &Context<'_>,
     drv: &Derivation,
     options: &Options,
-    paths: &BTreeMap<String, StorePath>,
+    places: &BTreeMap<String, StorePath>,
     inputs: &BTreeSet<StorePath>,
     scratch: &Path,
 ) -> Result<Spec, FailureReason> {
@@ -359,6 +403,7 @@ fn spec(
     let made = environment(
         drv,
         options,
+        places,
         &graphs,
         context.settings.build_cores(),
         &host_env,
@@ -378,11 +423,11 @@ fn spec(
             target: PathBuf::from(path.to_string()),
         })
         .collect();
-    spec.outputs = paths
+    spec.outputs = places
         .values()
         .map(|path| PathBuf::from(path.to_string()))
         .collect();
-    spec.network = drv.fixed_output().is_some();
+    spec.network = is_open(drv);
     spec.linux32 = drv.system == b"i686-linux";
     spec.timeout = context.settings.timeout;
     spec.max_silent = context.settings.max_silent_time;
@@ -415,14 +460,38 @@ fn spec(
 }
 
 /// For `--rebuild`: the new outputs against the registered ones.
-fn compare_outputs(context: &Context<'_>, made: Vec<Made>) -> Result<(), FailureReason> {
+fn compare_outputs(
+    context: &Context<'_>,
+    made: Vec<Made>,
+    registered: &BTreeMap<String, StorePath>,
+    scratch: &Path,
+) -> Result<(), FailureReason> {
+    // The builder found outputs whose paths follow from their contents at other places.
+    let mut rewrites = Rewrites::default();
+    for output in &made {
+        if let Some(path) = registered.get(&output.name)
+            && *path != output.path
+        {
+            rewrites.add(&output.path, path);
+        }
+    }
     let mut differences = String::new();
-    for output in made {
-        outputs::canonical(context.store, &output)?;
-        let registered = context.store.physical(&output.path);
-        for line in compare::differences(&registered, &output.physical)? {
+    for mut output in made {
+        canonical(context.store, &output)?;
+        if !rewrites.is_empty() {
+            output.physical = rewrite(
+                context.store,
+                &output.physical,
+                scratch,
+                &output.name,
+                &rewrites,
+            )?
+            .0;
+        }
+        let path = registered.get(&output.name).unwrap_or(&output.path);
+        for line in compare::differences(&context.store.physical(path), &output.physical)? {
             use std::fmt::Write as _;
-            let _ = writeln!(differences, "  {}: {line}", output.path);
+            let _ = writeln!(differences, "  {path}: {line}");
         }
     }
     if differences.is_empty() {

@@ -126,7 +126,8 @@ impl Store {
                 sigs: Vec::new(),
             });
         }
-        self.record(&new.iter().collect::<Vec<_>>(), &outputs)
+        self.record(&new.iter().collect::<Vec<_>>(), &outputs, &[])?;
+        Ok(())
     }
 
     /// Copies a file or tree to the store, reading it once. `filter`, if given, decides for each entry of each directory whether it
@@ -323,14 +324,14 @@ impl ByteSink for NarHashes {
 }
 
 /// Hashes a tree in all needed ways, and keeps it.
-struct Adding<'a> {
+pub(crate) struct Adding<'a> {
     staging: Staging<'a>,
     nar: NarEncoder<Offload<NarHashes>>,
     flat: Option<Hasher>,
 }
 
 impl<'a> Adding<'a> {
-    fn new(place: &'a Path, method: FileIngestionMethod, algo: HashAlgo) -> Self {
+    pub(crate) fn new(place: &'a Path, method: FileIngestionMethod, algo: HashAlgo) -> Self {
         let is_flat = method == FileIngestionMethod::Flat;
         let other = (!is_flat && algo != HashAlgo::Sha256).then(|| Hasher::new(algo));
         Self {
@@ -344,7 +345,7 @@ impl<'a> Adding<'a> {
     }
 
     /// The tree, the hash that makes the store path, the NAR's SHA-256, and the NAR's size.
-    fn finish(self) -> (Staging<'a>, Hash, Hash, u64) {
+    pub(crate) fn finish(self) -> (Staging<'a>, Hash, Hash, u64) {
         let NarHashes { sha256, other } = self.nar.finish().finish();
         let nar_size = sha256.count();
         let nar_hash = sha256.finish();

@@ -167,6 +167,18 @@ pub enum Error {
         after: u64,
     },
 
+    /// File names with the hash of an output, in an order that depends on what the hash is.
+    #[error(
+        "'{}' has files with its own hash in their names, which would come in another order once the hash is known (at '{name}'): \
+         leave the hash out of file names", path.display()
+    )]
+    NamesReordered {
+        /// The tree.
+        path: PathBuf,
+        /// The name that would come too late.
+        name: String,
+    },
+
     /// Directories nested too deeply.
     #[error("'{}' is nested too deeply: a store path has at most {limit} levels", path.display())]
     TooDeep {

@@ -17,8 +17,8 @@
 //! - No symlink is followed where a builder could have put one.
 //!
 //! Modules, lowest first: [`error`], [`layout`], `files`, [`removal`], [`canonical`], [`options`], `locks`, `temp_roots`, `scratch`, `tree`,
-//! `offload`, `scan`, `staging`, `busy`, `schema`, `database`, [`path_info`], `queries`, [`builds`], [`store`]; and on top of it `register`, `add`,
-//! [`roots`], `gc_server`, [`gc`], [`verify`].
+//! `offload`, `scan`, `staging`, `busy`, `schema`, `database`, [`path_info`], `queries`, [`builds`], [`store`]; and on top of it [`realisations`], `register`, `add`,
+//! [`rewrite`], [`roots`], `gc_server`, [`gc`], [`verify`].
 
 mod add;
 pub mod builds;
@@ -35,8 +35,10 @@ mod offload;
 pub mod options;
 pub mod path_info;
 mod queries;
+pub mod realisations;
 mod register;
 pub mod removal;
+pub mod rewrite;
 pub mod roots;
 mod scan;
 mod schema;
@@ -55,7 +57,9 @@ pub use layout::Layout;
 pub use locks::PathLocks;
 pub use options::{Cancelled, Notify, StoreOptions};
 pub use path_info::{NewPath, PathInfo};
+pub use realisations::{DrvOutput, Realisation};
 pub use removal::remove_tree;
+pub use rewrite::{Rewrites, Rewritten};
 pub use roots::Root;
 pub use scan::Scanned;
 pub use schema::SCHEMA_VERSION;

@@ -17,6 +17,7 @@ use xbuild_store_model::store_path::StorePath;
 use crate::busy::Work;
 use crate::error::{Error, Result};
 use crate::path_info::NewPath;
+use crate::realisations::Realisation;
 use crate::removal::remove_tree;
 use crate::store::Store;
 
@@ -27,6 +28,17 @@ impl Store {
     /// Paths that the caller has locked ([`Self::lock_paths`]) are taken as locked; the others are locked here. A path that is valid
     /// already (somebody else was faster) keeps its tree and its entry, and the new tree is deleted.
     pub fn register(&self, paths: &[NewPath]) -> Result<()> {
+        self.register_realised(paths, &[])?;
+        Ok(())
+    }
+
+    /// The same, and in the same transaction writes down which outputs they are. Returns the realisations that hold: one that was
+    /// there before is kept.
+    pub fn register_realised(
+        &self,
+        paths: &[NewPath],
+        realisations: &[Realisation],
+    ) -> Result<Vec<Realisation>> {
         self.check_writable("register paths")?;
         for path in paths {
             assert_eq!(
@@ -75,7 +87,7 @@ impl Store {
         if self.options.fsync_store_paths {
             sync_dir(self.layout.store_dir())?;
         }
-        self.record(&recorded, &outputs)
+        self.record(&recorded, &outputs, realisations)
     }
 
     /// The transaction. `outputs` has the outputs of the derivations among the paths.
@@ -83,7 +95,8 @@ impl Store {
         &self,
         paths: &[&NewPath],
         outputs: &FxHashMap<StorePath, BTreeMap<String, StorePath>>,
-    ) -> Result<()> {
+        realisations: &[Realisation],
+    ) -> Result<Vec<Realisation>> {
         let now = std::time::SystemTime::now()
             .duration_since(std::time::UNIX_EPOCH)
             .map_or(1, |time| time.as_secs());
@@ -129,7 +142,7 @@ impl Store {
                     statement.execute(params![ids[&new.path], id])?;
                 }
             }
-            Ok(())
+            self.db.add_realisations(transaction, realisations)
         })
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use xbuild_realise::plan::{output_paths, read_derivation};
+use xbuild_realise::plan::read_derivation;
 use xbuild_realise::{Error, Mode, Plan, Realised, StepKind, Wanted};
 
 use crate::args::{Common, Realise};
@@ -49,7 +49,10 @@ pub(crate) fn run(common: &Common, args: &Realise) -> Result<(), Failure> {
         wanted
     };
     if args.dry_run {
-        return dry_run(&xbuild_realise::plan::plan(&session.store, &wanted)?);
+        return dry_run(&xbuild_realise::plan::plan(
+            &session.output_paths(),
+            &wanted,
+        )?);
     }
     if !args.no_out_link {
         check_links(&wanted, &args.out_link)?;
@@ -83,9 +86,11 @@ fn rebuildable(session: &Session, wanted: Wanted) -> Result<Wanted, Failure> {
         && session.store.is_valid(&drv)?
     {
         let derivation = read_derivation(&session.store, &drv)?;
-        let name = output_paths(&drv, &derivation, None)?
+        let name = session
+            .output_paths()
+            .get(&drv, &derivation, None)?
             .into_iter()
-            .find_map(|(name, output)| (output == path).then_some(name));
+            .find_map(|(name, output)| (output.as_ref() == Some(&path)).then_some(name));
         if let Some(name) = name {
             return Ok(Wanted::Outputs(drv, Some(BTreeSet::from([name]))));
         }
