@@ -58,6 +58,7 @@ impl Sandbox {
                 user: Duration::ZERO,
                 sys: Duration::ZERO,
                 max_rss: 0,
+                peak_memory: None,
                 log_bytes: 0,
             });
         }
@@ -368,6 +369,7 @@ impl Watch<'_> {
                         user: Duration::from_micros(user),
                         sys: Duration::from_micros(sys),
                         max_rss,
+                        peak_memory: Some(max_rss),
                         log_bytes: 0,
                     })
                 }

@@ -194,6 +194,9 @@ pub struct Report {
     pub sys: Duration,
     /// The greatest resident set of one of its processes, in bytes. (The least that can be seen is the spawner's own, some MB.)
     pub max_rss: u64,
+    /// The greatest memory of the whole build at one time, in bytes: what its control group counted (`memory.peak`, cgroup v2), page
+    /// cache included; else [`Report::max_rss`], which is less when processes run side by side. None when nothing ran.
+    pub peak_memory: Option<u64>,
     /// The length of the log as written by the build, in bytes.
     pub log_bytes: u64,
 }
