@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::eval_settings::{self, EvalSettings};
 use crate::input_settings::{self, InputSettings};
+use crate::platform::is_emulator_entry;
 
 /// How many steps run at once and how a build is run.
 #[derive(Debug, Clone)]
@@ -35,6 +36,10 @@ pub struct Settings {
     pub log_lines: usize,
     /// `sandbox-paths`: `TARGET`, `TARGET=SOURCE`, with a trailing `?` when it may be absent.
     pub sandbox_paths: Vec<String>,
+    /// `extra-platforms`: other systems whose programs the machine's kernel runs.
+    pub extra_platforms: Vec<String>,
+    /// `emulators` (xbuild's own): `SYSTEM=PROGRAM`, what runs the programs of a system in place of the emulator that comes with xbuild.
+    pub emulators: Vec<String>,
     /// `debian-mirror` (xbuild's own): the base URL behind `mirror://debian/`.
     pub debian_mirror: Option<String>,
     /// `connect-timeout`: of one download.
@@ -74,6 +79,8 @@ impl Default for Settings {
             keep_failed: false,
             log_lines: 25,
             sandbox_paths: Vec::new(),
+            extra_platforms: Vec::new(),
+            emulators: Vec::new(),
             debian_mirror: None,
             connect_timeout: Duration::from_secs(15),
             stalled_download_timeout: Duration::from_secs(300),
@@ -155,7 +162,9 @@ const KEYS: &[&str] = &[
     "cores",
     "debian-mirror",
     "download-attempts",
+    "emulators",
     "experimental-features",
+    "extra-platforms",
     "http-connections",
     "keep-derivations",
     "keep-failed",
@@ -238,7 +247,6 @@ pub(crate) fn boolean(key: &str, value: &str) -> Result<bool, SettingError> {
 /// Of [`IGNORED`], what is given as an option with a value.
 const IGNORED_VALUES: &[&str] = &[
     "builders",
-    "extra-platforms",
     "substituters",
     "system-features",
     "trusted-public-keys",
@@ -254,7 +262,6 @@ const IGNORED: &[&str] = &[
     "debugger-on-trace",
     "debugger-on-warn",
     "eval-cache",
-    "extra-platforms",
     "fallback",
     "require-sigs",
     "substitute",
@@ -270,6 +277,7 @@ const LISTS: &[&str] = &[
     "access-tokens",
     "allowed-uris",
     "allowed-users",
+    "emulators",
     "experimental-features",
     "extra-platforms",
     "nix-path",
@@ -393,6 +401,17 @@ impl Settings {
                     });
                 }
                 self.debian_mirror = Some(value.trim_end_matches('/').to_owned());
+            }
+            "extra-platforms" => list(&mut self.extra_platforms),
+            "emulators" => {
+                if !value.split_whitespace().all(is_emulator_entry) {
+                    return Err(SettingError::Value {
+                        key: key.to_owned(),
+                        value: value.to_owned(),
+                        expected: "a list of `aarch64-linux=/PROGRAM`",
+                    });
+                }
+                list(&mut self.emulators);
             }
             "sandbox-paths" => list(&mut self.sandbox_paths),
             "experimental-features" => list(&mut self.experimental_features),
