@@ -49,7 +49,11 @@ pub(crate) fn run(common: &Common, args: &Realise) -> Result<(), Failure> {
         wanted
     };
     if args.dry_run {
-        return dry_run(&xbuild_realise::plan::plan(&session.store, &wanted)?);
+        return dry_run(&xbuild_realise::plan_for(
+            &session.store,
+            &session.settings,
+            &wanted,
+        )?);
     }
     if !args.no_out_link {
         check_links(&wanted, &args.out_link)?;
