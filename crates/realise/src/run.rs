@@ -16,7 +16,8 @@ use xbuild_store_model::StorePath;
 use crate::error::{Error, FailureReason, Failures, Result, StepFailure};
 use crate::event::{Event, Observer, StepKind};
 use crate::output_paths::OutputPaths;
-use crate::plan::{Plan, Step, Wanted, plan, read_derivation};
+use crate::plan::{Plan, Step, Wanted, read_derivation};
+use crate::platform::{self, plan_for};
 use crate::settings::Settings;
 use crate::step;
 
@@ -77,7 +78,7 @@ impl<'a> Realiser<'a> {
     /// # Errors
     /// As [`plan`].
     pub fn plan(&self, wanted: &[Wanted]) -> Result<Plan> {
-        plan(&self.output_paths(), wanted)
+        plan_for(&self.output_paths(), self.settings, wanted)
     }
 
     fn output_paths(&self) -> OutputPaths<'_> {
@@ -92,7 +93,7 @@ impl<'a> Realiser<'a> {
     pub fn realise(&self, wanted: &[Wanted], mode: Mode) -> Result<Vec<Realised>> {
         let paths = self.output_paths();
         self.add_roots(&paths, wanted)?;
-        let plan = plan(&paths, wanted)?;
+        let plan = plan_for(&paths, self.settings, wanted)?;
         self.refuse_what_cannot_run(&plan, wanted)?;
         self.run(&paths, &plan)?;
         if mode == Mode::Rebuild {
@@ -130,7 +131,7 @@ impl<'a> Realiser<'a> {
         };
         let mut failed = Vec::new();
         for step in plan.steps.iter().filter(|step| is_wanted(step)) {
-            if let Err(reason) = step::check_system(self.settings, &step.drv) {
+            if let Err(reason) = platform::check(self.settings, &step.drv) {
                 let failure = StepFailure {
                     drv: step.drv_path.clone(),
                     reason,
@@ -199,7 +200,8 @@ impl<'a> Realiser<'a> {
             });
         }
         // The outputs can be valid while the inputs are not any more.
-        self.run(paths, &plan(paths, &needed)?)?;
+        let plan = plan_for(paths, self.settings, &needed)?;
+        self.run(paths, &plan)?;
         Ok(Plan { steps })
     }
 

@@ -49,8 +49,9 @@ pub(crate) fn run(common: &Common, args: &Realise) -> Result<(), Failure> {
         wanted
     };
     if args.dry_run {
-        return dry_run(&xbuild_realise::plan::plan(
+        return dry_run(&xbuild_realise::plan_for(
             &session.output_paths(),
+            &session.settings,
             &wanted,
         )?);
     }
