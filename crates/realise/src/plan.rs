@@ -240,7 +240,7 @@ mod tests {
 
     use xbuild_derivation::Output;
     use xbuild_store::{NewPath, StoreOptions};
-    use xbuild_store_model::{Hash, HashAlgo, nar};
+    use xbuild_store_model::{ContentAddressMethod, Hash, HashAlgo, nar};
 
     use super::*;
     use crate::environment::tests::derivation;
@@ -427,5 +427,24 @@ mod tests {
             last = add(&store, &format!("n{i}"), &[&last]);
         }
         assert_eq!(plan(&store, &all(&last)).unwrap().steps.len(), 3001);
+        // One whose path follows from its contents is looked up by a hash over all of them.
+        let mut drv = derivation();
+        drv.outputs = [(
+            "out".to_owned(),
+            Output::Floating {
+                method: ContentAddressMethod::NIX_ARCHIVE,
+                algo: HashAlgo::Sha256,
+            },
+        )]
+        .into();
+        drv.input_drvs = [(last, BTreeSet::from(["out".to_owned()]))].into();
+        let top = store
+            .add_text("top.drv", &drv.to_aterm(), &drv.references())
+            .unwrap();
+        let features = ["ca-derivations".to_owned()];
+        let planned = super::plan(&OutputPaths::new(&store, &features), &all(&top));
+        assert_eq!(planned.unwrap().steps.len(), 3002);
+        let message = plan(&store, &all(&top)).unwrap_err().to_string();
+        assert!(message.starts_with("experimental Nix feature 'ca-derivations' is disabled"));
     }
 }

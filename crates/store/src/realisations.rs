@@ -51,6 +51,9 @@ impl Store {
 
     /// Writes realisations down. Their paths must be valid. Returns those that hold: one that was there before is kept.
     pub fn add_realisations(&self, realisations: &[Realisation]) -> Result<Vec<Realisation>> {
+        if realisations.is_empty() {
+            return Ok(Vec::new());
+        }
         self.check_writable("register realisations")?;
         self.db
             .write(|transaction| self.db.add_realisations(transaction, realisations))
