@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::store_args::StoreCommand;
+
 /// Evaluates Nix expressions, cross-builds for AArch64 in rootless sandboxes, and proves that the outputs are genuine.
 #[derive(Debug, Parser)]
 #[command(
@@ -116,6 +118,12 @@ pub(crate) struct Realise {
     /// Make no link
     #[arg(long, conflicts_with = "out_link")]
     pub(crate) no_out_link: bool,
+    /// Make the output the newest generation of the profile LINK, in place of a link to the result
+    #[arg(long, value_name = "LINK", conflicts_with_all = ["out_link", "dry_run"])]
+    pub(crate) profile: Option<PathBuf>,
+    /// Also check everything that the outputs need, and make again what is damaged
+    #[arg(long, conflicts_with_all = ["rebuild", "dry_run"])]
+    pub(crate) repair: bool,
     /// Print derivations and outputs as JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -469,49 +477,6 @@ pub(crate) struct Log {
     /// A .drv, an output, or what else `realise` takes
     #[arg(value_name = "PATH")]
     pub(crate) path: String,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum StoreCommand {
-    /// Delete what no root needs
-    Gc {
-        /// Print what would be deleted, and delete nothing
-        #[arg(long)]
-        dry_run: bool,
-        /// Stop after that many bytes (K, M, G are understood)
-        #[arg(long, value_name = "BYTES")]
-        max: Option<String>,
-        /// Print the roots, and delete nothing
-        #[arg(long, conflicts_with_all = ["dry_run", "max"])]
-        print_roots: bool,
-    },
-    /// Check the database against the disk
-    Verify {
-        /// Also read every file and compare its hash
-        #[arg(long)]
-        check_contents: bool,
-    },
-    /// Add files or directories, and print their store paths
-    Add {
-        /// What to add
-        #[arg(value_name = "PATH", required = true)]
-        paths: Vec<PathBuf>,
-        /// The name in the store path; the file's own name if not given
-        #[arg(long)]
-        name: Option<String>,
-        /// `nar` for any tree, `flat` for one file by its plain hash
-        #[arg(long, default_value = "nar", value_parser = ["nar", "flat"])]
-        mode: String,
-        /// sha256, sha512, sha1, md5 or blake3
-        #[arg(long, default_value = "sha256", value_name = "ALGO")]
-        hash_algo: String,
-    },
-    /// Delete store paths, if nothing needs them
-    Delete {
-        /// Store paths
-        #[arg(value_name = "PATH", required = true)]
-        paths: Vec<String>,
-    },
 }
 
 #[derive(Debug, Args)]

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::eval_settings::{self, EvalSettings};
 use crate::input_settings::{self, InputSettings};
+use crate::store_settings::{self, StoreSettings};
 
 /// How many steps run at once and how a build is run.
 #[derive(Debug, Clone)]
@@ -51,14 +52,12 @@ pub struct Settings {
     pub max_call_depth: usize,
     /// `show-trace`: all frames of an evaluation error.
     pub show_trace: bool,
-    /// `keep-outputs`, for garbage collection.
-    pub keep_outputs: bool,
-    /// `keep-derivations`, for garbage collection.
-    pub keep_derivations: bool,
     /// How expressions are evaluated.
     pub eval: EvalSettings,
     /// How inputs are fetched and flakes are locked.
     pub inputs: InputSettings,
+    /// How the store is used.
+    pub store: StoreSettings,
 }
 
 impl Default for Settings {
@@ -82,10 +81,9 @@ impl Default for Settings {
             system: "x86_64-linux".to_owned(),
             max_call_depth: 10_000,
             show_trace: false,
-            keep_outputs: false,
-            keep_derivations: true,
             eval: EvalSettings::default(),
             inputs: InputSettings::default(),
+            store: StoreSettings::default(),
         }
     }
 }
@@ -157,10 +155,8 @@ const KEYS: &[&str] = &[
     "download-attempts",
     "experimental-features",
     "http-connections",
-    "keep-derivations",
     "keep-failed",
     "keep-going",
-    "keep-outputs",
     "log-lines",
     "max-build-log-size",
     "max-call-depth",
@@ -174,13 +170,7 @@ const KEYS: &[&str] = &[
 ];
 
 /// The settings that are on or off: as options, `--KEY` and `--no-KEY`.
-const BOOLEANS: &[&str] = &[
-    "keep-derivations",
-    "keep-failed",
-    "keep-going",
-    "keep-outputs",
-    "show-trace",
-];
+const BOOLEANS: &[&str] = &["keep-failed", "keep-going", "show-trace"];
 
 /// All keys that this version honours.
 fn keys() -> impl Iterator<Item = &'static str> {
@@ -189,6 +179,8 @@ fn keys() -> impl Iterator<Item = &'static str> {
         .chain(eval_settings::VALUES)
         .chain(input_settings::BOOLEANS)
         .chain(input_settings::VALUES)
+        .chain(store_settings::BOOLEANS)
+        .chain(store_settings::VALUES)
         .copied()
 }
 
@@ -211,7 +203,12 @@ pub fn kind_of(key: &str) -> Option<KeyKind> {
             .map_or(key, |(_, canonical)| *canonical)
     };
     let base = alias(key);
-    let switches = [BOOLEANS, eval_settings::BOOLEANS, input_settings::BOOLEANS];
+    let switches = [
+        BOOLEANS,
+        eval_settings::BOOLEANS,
+        input_settings::BOOLEANS,
+        store_settings::BOOLEANS,
+    ];
     if switches.iter().any(|keys| keys.contains(&base)) {
         return Some(KeyKind::Switch);
     }
@@ -247,7 +244,6 @@ const IGNORED_VALUES: &[&str] = &[
 /// Keys of Nix that may be given with `--option` and have no effect in this version.
 const IGNORED: &[&str] = &[
     "allowed-users",
-    "auto-optimise-store",
     "build-users-group",
     "builders",
     "builders-use-substitutes",
@@ -296,7 +292,7 @@ const ALIASES: &[(&str, &str)] = &[
 ];
 
 /// A number, perhaps with a binary unit: `64`, `10M` (K, M, G, T), as in Nix.
-fn number_with_unit(text: &str) -> Option<u64> {
+pub(crate) fn number_with_unit(text: &str) -> Option<u64> {
     let (digits, shift) = match text.bytes().last()?.to_ascii_uppercase() {
         b'K' => (&text[..text.len() - 1], 10),
         b'M' => (&text[..text.len() - 1], 20),
@@ -348,6 +344,9 @@ impl Settings {
         if let Some(result) = self.inputs.set(base, value, append) {
             return result;
         }
+        if let Some(result) = self.store.set(base, value) {
+            return result;
+        }
         if let Some(result) = self.eval.set(base, value, append) {
             return result;
         }
@@ -364,8 +363,6 @@ impl Settings {
             }
             "keep-going" => self.keep_going = boolean()?,
             "keep-failed" => self.keep_failed = boolean()?,
-            "keep-outputs" => self.keep_outputs = boolean()?,
-            "keep-derivations" => self.keep_derivations = boolean()?,
             "show-trace" => self.show_trace = boolean()?,
             "log-lines" => self.log_lines = size("a number of lines")?,
             "max-call-depth" => self.max_call_depth = size("a number")?,

@@ -55,6 +55,19 @@ pub(crate) fn join(dir: &Path, name: &CStr) -> PathBuf {
     dir.join(OsStr::from_bytes(name.to_bytes()))
 }
 
+/// A path for the system.
+pub(crate) fn c_path(path: &Path) -> Result<CString> {
+    CString::new(path.as_os_str().as_bytes())
+        .map_err(|_| Error::io("examine", path)(std::io::ErrorKind::InvalidInput.into()))
+}
+
+/// The last component of a path, for the system.
+pub(crate) fn c_name(path: &Path) -> Result<CString> {
+    let name = path.file_name().unwrap_or_default();
+    CString::new(name.as_bytes())
+        .map_err(|_| Error::io("examine", path)(std::io::ErrorKind::InvalidInput.into()))
+}
+
 /// The word for a file type in messages.
 pub(crate) fn kind_name(kind: FileType) -> &'static str {
     match kind {
