@@ -129,10 +129,10 @@ fn run_locked(
                 .filter(|output| !valid[&output.name])
                 .collect();
             for output in &made {
-                let leftover = context.store.physical(&output.path);
-                if fs::symlink_metadata(&leftover).is_ok() {
-                    remove_tree(&leftover).map_err(Error::from)?;
-                }
+                context
+                    .store
+                    .remove_leftover(&output.path)
+                    .map_err(Error::from)?;
             }
             finish(&made, Purpose::Register)
         }

@@ -13,6 +13,7 @@ use xbuild_store_model::hash::{Hash, HashAlgo, Hasher};
 use xbuild_store_model::store_path::{self, StorePath};
 
 use crate::error::{Error, Result};
+use crate::fault;
 use crate::file_hash;
 use crate::files;
 use crate::links::Links;
@@ -281,12 +282,14 @@ impl Store {
 
 /// Writes a file of a store object.
 fn write_file(path: &Path, contents: &[u8], executable: bool) -> Result<()> {
+    fault::point("create", path)?;
     let mut file = File::options()
         .write(true)
         .create_new(true)
         .open(path)
         .map_err(Error::io("create", path))?;
-    let written = file.write_all(contents).map_err(Error::io("write", path));
+    let written = fault::point("write", path)
+        .and_then(|()| file.write_all(contents).map_err(Error::io("write", path)));
     let written = written.and_then(|()| {
         staging::finish_file(&file, executable).map_err(Error::sys("set the metadata of", path))
     });

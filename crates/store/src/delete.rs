@@ -10,9 +10,17 @@ use crate::leftovers::Leftover;
 use crate::store::Store;
 
 impl Store {
-    /// Deletes exactly these paths. Refuses if a root reaches one of them, or a path that is not to be deleted refers to one. With
-    /// `ignore_liveness`, only what running processes have asked for counts as a root.
-    pub fn delete(&self, paths: &[StorePath], ignore_liveness: bool) -> Result<GcReport> {
+    /// Deletes exactly these paths. Refuses if a root reaches one of them, or a path that is not to be deleted refers to one.
+    pub fn delete(&self, paths: &[StorePath]) -> Result<GcReport> {
+        self.delete_chosen(paths, false)
+    }
+
+    /// The same, but only what running processes have asked for counts as a root.
+    pub fn delete_ignoring_liveness(&self, paths: &[StorePath]) -> Result<GcReport> {
+        self.delete_chosen(paths, true)
+    }
+
+    fn delete_chosen(&self, paths: &[StorePath], ignore_liveness: bool) -> Result<GcReport> {
         self.check_writable("delete paths")?;
         let options = GcOptions {
             keep_derivations: false,

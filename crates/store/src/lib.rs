@@ -16,7 +16,7 @@
 //! - Nothing that a root reaches is deleted, nor what a running process has made a temporary root.
 //! - No symlink is followed where a builder could have put one.
 //!
-//! Modules, lowest first: [`error`], [`layout`], `files`, [`removal`], [`canonical`], [`options`], `locks`, `temp_roots`, `scratch`, `tree`,
+//! Modules, lowest first: [`error`], `fault`, [`layout`], `files`, [`removal`], [`canonical`], [`options`], `locks`, `temp_roots`, `scratch`, `tree`,
 //! `file_hash`, `links`, `offload`, `scan`, `staging`, `busy`, `schema`, `database`, [`path_info`], `queries`, [`builds`], [`store`]; and on top of it
 //! `register`, `add`, `export`, `optimise`, [`roots`], `runtime_roots`, `generations`, `gc_server`, [`gc`], `leftovers`, `delete`, [`auto_gc`], [`verify`];
 //! and what only looks: [`listing`], `usage`, [`closure_diff`], [`why_depends`].
@@ -31,6 +31,7 @@ mod database;
 mod delete;
 pub mod error;
 mod export;
+mod fault;
 mod file_hash;
 mod files;
 pub mod gc;
@@ -66,6 +67,7 @@ pub use auto_gc::AutoGc;
 pub use builds::{Builds, Expected};
 pub use closure_diff::PackageChange;
 pub use error::{Error, Result};
+pub use files::create_dirs;
 pub use gc::{GcOptions, GcReport};
 pub use layout::Layout;
 pub use listing::{Depth, Node};

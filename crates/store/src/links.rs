@@ -15,6 +15,7 @@ use xbuild_store_model::hash::Hash;
 
 use crate::canonical::{MTIME, canonical_times};
 use crate::error::{Error, Result};
+use crate::fault;
 use crate::file_hash::{self, FileHasher};
 use crate::files;
 use crate::layout::Layout;
@@ -87,6 +88,7 @@ impl<'a> Links<'a> {
         parent: Parent,
     ) -> Result<Shared> {
         let entry = hash.to_base32();
+        fault::point("create a link in", &self.path)?;
         for _ in 0..ATTEMPTS {
             match rustix::fs::linkat(dir, name, &self.dir, &*entry, AtFlags::empty()) {
                 Ok(()) => return Ok(Shared::First),
@@ -172,6 +174,7 @@ impl<'a> Links<'a> {
     ) -> Result<Replaced> {
         let temporary = self.temporary.place()?;
         let from = temporary.path();
+        fault::point("create link", from)?;
         match rustix::fs::linkat(&self.dir, entry, CWD, from, AtFlags::empty()) {
             Ok(()) => {}
             Err(Errno::NOENT) => return Ok(Replaced::Vanished),
@@ -187,7 +190,10 @@ impl<'a> Links<'a> {
                 Err(error) => return Err(Error::sys("make writable the parent of", from)(error)),
             }
         }
-        let renamed = rustix::fs::renameat(CWD, from, dir, name);
+        let renamed = match fault::point("replace by a link", from) {
+            Ok(()) => rustix::fs::renameat(CWD, from, dir, name),
+            Err(_) => Err(Errno::IO),
+        };
         if finished {
             close(dir).map_err(Error::sys("set the metadata of a directory in", &self.path))?;
         }

@@ -16,6 +16,7 @@ use xbuild_store_model::store_path::StorePath;
 
 use crate::busy::Work;
 use crate::error::{Error, Result};
+use crate::fault;
 use crate::files;
 use crate::path_info::NewPath;
 use crate::removal::remove_tree;
@@ -226,6 +227,7 @@ pub(crate) fn derivation_outputs(
 
 /// Renames a canonical tree to its place, removing what may be left there by a process that died.
 pub(crate) fn move_to_place(from: &Path, to: &Path) -> Result<()> {
+    fault::point("move a new path to", to)?;
     match rustix::fs::renameat_with(
         rustix::fs::CWD,
         from,
@@ -234,14 +236,12 @@ pub(crate) fn move_to_place(from: &Path, to: &Path) -> Result<()> {
         rustix::fs::RenameFlags::NOREPLACE,
     ) {
         Ok(()) => return Ok(()),
-        Err(Errno::EXIST) => {
-            remove_tree(to)?;
-        }
+        Err(Errno::EXIST) => clear_place(to)?,
         // To move a directory one must be allowed to write to it, which nobody but root is.
         Err(Errno::ACCESS) | Err(Errno::INVAL | Errno::NOSYS) => {}
         Err(error) => return Err(Error::sys("move a new path to", to)(error)),
     }
-    remove_tree(to)?;
+    clear_place(to)?;
     let is_dir = crate::tree::file_type(from)? == FileType::Directory;
     if is_dir {
         rustix::fs::chmod(from, Mode::from_raw_mode(0o755))
@@ -255,10 +255,48 @@ pub(crate) fn move_to_place(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Removes what a process that died has left at the place of a path. What belongs to another user is moved aside, for their next
+/// collection.
+fn clear_place(place: &Path) -> Result<()> {
+    if matches!(rustix::fs::lstat(place), Err(Errno::NOENT)) {
+        return Ok(());
+    }
+    let Some(owner) = crate::gc::foreign_owner(place)? else {
+        return remove_tree(place).map(|_| ());
+    };
+    for number in 0_u32.. {
+        let aside = place.with_file_name(format!("tmp-left-by-{owner}-{number}"));
+        match rustix::fs::renameat_with(
+            rustix::fs::CWD,
+            place,
+            rustix::fs::CWD,
+            &aside,
+            rustix::fs::RenameFlags::NOREPLACE,
+        ) {
+            Ok(()) | Err(Errno::NOENT) => break,
+            Err(Errno::EXIST) => {}
+            Err(error) => {
+                return Err(Error::sys("move aside what another user left at", place)(
+                    error,
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+impl Store {
+    /// Removes what lies at the place of a path that is not valid. The caller has locked the path.
+    pub fn remove_leftover(&self, path: &StorePath) -> Result<()> {
+        clear_place(&self.physical(path))
+    }
+}
+
 /// Puts a canonical tree in the place of another, which is at `from` afterwards, if there is one.
 fn exchange(from: &Path, to: &Path) -> Result<()> {
     use rustix::fs::{CWD, RenameFlags, renameat_with};
     let failed = || Error::sys("replace", to);
+    fault::point("replace", to)?;
     if matches!(rustix::fs::lstat(to), Err(Errno::NOENT)) {
         return move_to_place(from, to);
     }
@@ -359,6 +397,7 @@ fn sync_tree(path: &Path) -> Result<()> {
 }
 
 pub(crate) fn sync_dir(path: &Path) -> Result<()> {
+    fault::point("sync", path)?;
     std::fs::File::open(path)
         .and_then(|file| file.sync_all())
         .map_err(Error::io("sync", path))

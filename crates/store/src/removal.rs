@@ -9,6 +9,7 @@ use rustix::fs::{AtFlags, FileType, Mode, Stat};
 use rustix::io::Errno;
 
 use crate::error::{Error, Result};
+use crate::fault;
 use crate::files;
 
 /// Directories deeper than this are first moved up to the top of the tree, so few files are open at a time.
@@ -163,6 +164,7 @@ impl Removal<'_> {
         flags: AtFlags,
         path: &Path,
     ) -> Result<()> {
+        fault::point("delete", path)?;
         match rustix::fs::unlinkat(dir, name, flags) {
             Ok(()) => {}
             Err(Errno::NOENT) => return Ok(()),

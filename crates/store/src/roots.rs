@@ -16,6 +16,7 @@ use xbuild_store_model::hash::{Hash, HashAlgo};
 use xbuild_store_model::store_path::StorePath;
 
 use crate::error::{Error, Result};
+use crate::fault;
 use crate::store::Store;
 use crate::temp_roots;
 
@@ -248,6 +249,7 @@ pub(crate) fn replace_symlink(target: &Path, link: &Path) -> Result<()> {
     if std::fs::read_link(link).is_ok_and(|old| old == target) {
         return Ok(());
     }
+    fault::point("create symlink", link)?;
     let mut attempt = 0_u32;
     loop {
         let mut name = std::ffi::OsString::from(".");

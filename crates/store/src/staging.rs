@@ -11,6 +11,7 @@ use rustix::fs::{AtFlags, Mode, OFlags};
 
 use crate::canonical::canonical_times;
 use crate::error::{Error, Result};
+use crate::fault;
 use crate::file_hash::FileHasher;
 use crate::files;
 use crate::links::{Links, Parent};
@@ -192,6 +193,7 @@ impl<'a> TreeWriter<'a> {
 
 impl TreeSink for TreeWriter<'_> {
     fn enter(&mut self, name: &CStr) -> Result<()> {
+        fault::point("create a directory in", &self.path)?;
         let (dir, name) = self.target(name);
         rustix::fs::mkdirat(dir, name, Mode::RWXU)
             .map_err(Error::sys("create a directory in", &self.path))?;
@@ -205,12 +207,14 @@ impl TreeSink for TreeWriter<'_> {
         let Some(dir) = self.dirs.pop() else {
             return Ok(());
         };
+        fault::point("set the metadata of a directory in", &self.path)?;
         rustix::fs::fchmod(&dir, Mode::from_raw_mode(0o555))
             .and_then(|()| rustix::fs::futimens(&dir, &canonical_times()))
             .map_err(Error::sys("set the metadata of a directory in", &self.path))
     }
 
     fn symlink(&mut self, name: &CStr, target: &CStr) -> Result<()> {
+        fault::point("create a symlink in", &self.path)?;
         let (dir, name) = self.target(name);
         rustix::fs::symlinkat(target, dir, name)
             .and_then(|()| {
@@ -220,6 +224,7 @@ impl TreeSink for TreeWriter<'_> {
     }
 
     fn file(&mut self, name: &CStr, executable: bool, size: u64) -> Result<()> {
+        fault::point("create a file in", &self.path)?;
         let (dir, place) = self.target(name);
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -242,6 +247,7 @@ impl TreeSink for TreeWriter<'_> {
         let Some(written) = &mut self.file else {
             return Ok(());
         };
+        fault::point("write a file in", &self.path)?;
         if let Some(hasher) = &mut written.hasher {
             hasher.data(bytes)?;
         }

@@ -9,6 +9,7 @@ use rustix::fs::{AtFlags, CWD, FileType as RawType, Mode, OFlags, Stat};
 pub use xbuild_store_model::nar::FileType;
 
 use crate::error::{Error, Result};
+use crate::fault;
 use crate::files;
 
 /// Decides whether an entry of a directory (given by its path and type) goes to the store.
@@ -122,6 +123,7 @@ impl Reader<'_, '_> {
         executable: bool,
         path: &Path,
     ) -> Result<()> {
+        fault::point("read", path)?;
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let fd = rustix::fs::openat(dir, place, flags, Mode::empty())
             .map_err(Error::sys("open", path))?;

@@ -166,11 +166,12 @@ pub(super) fn delete(
     if recursive {
         paths = session.store.closure(&paths)?;
     }
-    report(
-        &session.store.delete(&paths, ignore_liveness)?,
-        false,
-        false,
-    )
+    let deleted = if ignore_liveness {
+        session.store.delete_ignoring_liveness(&paths)?
+    } else {
+        session.store.delete(&paths)?
+    };
+    report(&deleted, false, false)
 }
 
 #[cfg(test)]
