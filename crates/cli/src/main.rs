@@ -14,7 +14,6 @@ mod search_path;
 mod session;
 mod setting_flags;
 mod signals;
-mod store_args;
 mod value_output;
 
 use std::alloc::System;

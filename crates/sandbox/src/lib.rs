@@ -30,11 +30,13 @@
 
 mod cancel;
 mod companion;
+mod emulation;
 mod error;
 mod identity;
 mod init;
 mod layout;
 mod mounts;
+mod namespace;
 mod plan;
 mod probe;
 mod sandbox;
@@ -52,5 +54,5 @@ pub use error::{BuilderProblem, SandboxError, Step};
 pub use probe::{Unavailable, probe};
 pub use sandbox::Sandbox;
 pub use scratch::ScratchPool;
-pub use spec::{Bind, ExtraBind, ExtraBindError, Report, Spec, Status};
+pub use spec::{Bind, Emulator, ExtraBind, ExtraBindError, Machine, Report, Spec, Status};
 pub use tree::{TreeError, give_tree, remove_tree};

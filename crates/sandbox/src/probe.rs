@@ -79,6 +79,7 @@ pub fn probe() -> Result<(), Unavailable> {
         })?;
         sandbox.run_plan(
             &plan,
+            None,
             Limits::default(),
             &cancel,
             &mut |_| {},

@@ -50,9 +50,7 @@ fn add(store: &Store, source: &Path) -> StorePath {
 fn inode(store: &Store, path: &StorePath, name: &str) -> u64 {
     let top = store.physical(path);
     let place = if name.is_empty() { top } else { top.join(name) };
-    std::fs::symlink_metadata(place)
-        .unwrap()
-        .ino()
+    std::fs::symlink_metadata(place).unwrap().ino()
 }
 
 fn links(root: &Path) -> Vec<PathBuf> {

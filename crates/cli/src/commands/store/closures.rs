@@ -6,12 +6,12 @@ use std::sync::Arc;
 use xbuild_store::{Dependency, Occurrence, PackageChange};
 use xbuild_store_model::StorePath;
 
+use crate::args::{Du, WhyDepends};
 use crate::failure::Failure;
 use crate::installable;
 use crate::output;
 use crate::progress::size;
 use crate::session::Session;
-use crate::store_args::{Du, WhyDepends};
 
 pub(super) fn du(session: &Arc<Session>, args: &Du) -> Result<(), Failure> {
     let paths: Vec<StorePath> = if args.paths.is_empty() {

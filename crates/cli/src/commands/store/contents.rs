@@ -7,11 +7,11 @@ use serde_json::{Map, Value, json};
 use xbuild_store::{Depth, Node};
 use xbuild_store_model::StorePath;
 
+use crate::args::Ls;
 use crate::failure::Failure;
 use crate::installable;
 use crate::output;
 use crate::session::Session;
-use crate::store_args::Ls;
 
 /// The store path that something is in, and where.
 fn within(session: &Session, path: &Path) -> Result<(StorePath, PathBuf), Failure> {

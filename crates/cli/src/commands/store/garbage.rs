@@ -6,12 +6,12 @@ use std::time::Duration;
 use xbuild_store::{GcOptions, GcReport};
 use xbuild_store_model::StorePath;
 
+use crate::args::Gc;
 use crate::failure::Failure;
 use crate::installable;
 use crate::output;
 use crate::progress::size;
 use crate::session::Session;
-use crate::store_args::Gc;
 
 pub(super) fn print_roots(session: &Session, json: bool) -> Result<(), Failure> {
     let roots = session.store.roots()?;

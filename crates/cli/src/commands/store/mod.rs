@@ -12,12 +12,11 @@ use std::sync::Arc;
 use xbuild_realise::Error;
 use xbuild_store_model::{FileIngestionMethod, HashAlgo};
 
-use crate::args::Common;
+use crate::args::{Common, StoreCommand};
 use crate::failure::Failure;
 use crate::output;
 use crate::progress::size;
 use crate::session::Session;
-use crate::store_args::StoreCommand;
 
 pub(crate) use repair::check_and_repair;
 

@@ -1,8 +1,21 @@
-//! The command line of `xbuild store`.
+//! Commands that look at the store and after it.
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Derivation {
+    /// Print store derivations as JSON
+    Show {
+        /// Also all derivations that they are built with
+        #[arg(short, long)]
+        recursive: bool,
+        /// .drv paths, or what else `realise` takes
+        #[arg(value_name = "DRV", required = true)]
+        installables: Vec<String>,
+    },
+}
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum StoreCommand {
@@ -183,4 +196,23 @@ pub(crate) struct WhyDepends {
     /// Print as JSON
     #[arg(long, conflicts_with = "precise")]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PathInfo {
+    /// Store paths, or what else `realise` takes
+    #[arg(value_name = "PATH", required = true)]
+    pub(crate) paths: Vec<String>,
+    /// The whole closure
+    #[arg(short, long)]
+    pub(crate) recursive: bool,
+    /// Print as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Print NAR sizes
+    #[arg(short, long)]
+    pub(crate) size: bool,
+    /// Print the size of each closure
+    #[arg(short = 'S', long)]
+    pub(crate) closure_size: bool,
 }
