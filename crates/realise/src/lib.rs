@@ -17,6 +17,7 @@
 
 mod builtin;
 pub mod compare;
+mod emulator;
 mod environment;
 pub mod error;
 pub mod eval_host;
@@ -30,6 +31,7 @@ mod options;
 mod output_checks;
 mod outputs;
 pub mod plan;
+mod platform;
 pub mod repair;
 pub mod run;
 pub mod settings;
@@ -44,6 +46,7 @@ pub use event::{Event, Observer, Silent, StepKind};
 pub use input_settings::InputSettings;
 pub use options::attribute;
 pub use plan::{Plan, Wanted};
+pub use platform::plan_for;
 pub use repair::Repaired;
 pub use run::{Mode, Realised, Realiser};
 pub use settings::{SettingError, Settings};

@@ -15,7 +15,8 @@ use xbuild_store_model::StorePath;
 
 use crate::error::{Error, FailureReason, Failures, Result, StepFailure};
 use crate::event::{Event, Observer, StepKind};
-use crate::plan::{Plan, Step, Wanted, output_paths, plan, read_derivation};
+use crate::plan::{Plan, Step, Wanted, output_paths, read_derivation};
+use crate::platform::{self, plan_for};
 use crate::settings::Settings;
 use crate::step;
 
@@ -76,7 +77,7 @@ impl<'a> Realiser<'a> {
     /// # Errors
     /// As [`plan`].
     pub fn plan(&self, wanted: &[Wanted]) -> Result<Plan> {
-        plan(self.store, wanted)
+        plan_for(self.store, self.settings, wanted)
     }
 
     /// Makes `wanted` valid.
@@ -88,7 +89,7 @@ impl<'a> Realiser<'a> {
         let realised = self.outputs(wanted)?;
         self.store
             .add_temp_roots(realised.iter().flat_map(|r| r.outputs.values()))?;
-        let plan = plan(self.store, wanted)?;
+        let plan = self.plan(wanted)?;
         self.refuse_what_cannot_run(&plan, wanted)?;
         self.run(&plan)?;
         if mode == Mode::Rebuild {
@@ -110,7 +111,7 @@ impl<'a> Realiser<'a> {
         };
         let mut failed = Vec::new();
         for step in plan.steps.iter().filter(|step| is_wanted(step)) {
-            if let Err(reason) = step::check_system(self.settings, &step.drv) {
+            if let Err(reason) = platform::check(self.settings, &step.drv) {
                 let failure = StepFailure {
                     drv: step.drv_path.clone(),
                     reason,
@@ -178,7 +179,7 @@ impl<'a> Realiser<'a> {
             });
         }
         // The outputs can be valid while the inputs are not any more.
-        self.run(&plan(self.store, &needed)?)?;
+        self.run(&self.plan(&needed)?)?;
         Ok(Plan { steps })
     }
 

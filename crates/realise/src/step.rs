@@ -24,6 +24,7 @@ use crate::log::Log;
 use crate::options::{Options, attribute};
 use crate::outputs::{self, Made, Purpose};
 use crate::plan::{Step, output_paths, read_derivation};
+use crate::platform;
 use crate::settings::Settings;
 
 /// What every step of a run uses.
@@ -269,7 +270,7 @@ fn build(
         builtin::run(&builtin, &step.drv_path, drv, &output.physical)?;
         return Ok((made, inputs));
     }
-    check_system(context.settings, drv)?;
+    platform::check(context.settings, drv)?;
     let spec = spec(context, drv, options, paths, &inputs, scratch)?;
     let log_path = context.store.log_path(&step.drv_path);
     let mut log = Log::new(
@@ -320,31 +321,6 @@ fn ended_well(report: &Report, settings: &Settings) -> Result<(), FailureReason>
         )),
         Status::Cancelled => Err(FailureReason::Cancelled),
     }
-}
-
-/// Refuses what this machine cannot run.
-pub(crate) fn check_system(settings: &Settings, drv: &Derivation) -> Result<(), FailureReason> {
-    let system = String::from_utf8_lossy(&drv.system);
-    if system == settings.system
-        || (system == "i686-linux" && settings.system == "x86_64-linux")
-        || drv.builder.starts_with(builtin::PREFIX)
-    {
-        return Ok(());
-    }
-    let hint = match (system == "aarch64-linux", attribute(drv, "crossTarget")) {
-        (true, Some(cross)) => format!(
-            "\nhint: building on AArch64 under emulation does not exist yet; the same, built on x86_64, is the target {cross}"
-        ),
-        (true, None) => {
-            "\nhint: building on AArch64 under emulation does not exist yet; build the cross-compiled derivation instead"
-                .to_owned()
-        }
-        (false, _) => String::new(),
-    };
-    Err(FailureReason::Unsupported(format!(
-        "it is to be built on `{system}`, but this machine builds for `{}`{hint}",
-        settings.system
-    )))
 }
 
 /// The closure of everything that `drv` takes as input.
@@ -403,6 +379,7 @@ fn spec(
         .map(|path| PathBuf::from(path.to_string()))
         .collect();
     spec.network = drv.fixed_output().is_some();
+    spec.emulator = platform::emulator(context.store, context.settings, drv)?;
     spec.linux32 = drv.system == b"i686-linux";
     spec.timeout = context.settings.timeout;
     spec.max_silent = context.settings.max_silent_time;

@@ -6,6 +6,7 @@
 //! its file, and it is told the program's own `argv[0]` (flag `P`).
 
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::Errno;
@@ -14,6 +15,43 @@ use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, 
 use crate::error::Step;
 use crate::namespace::Text;
 use crate::spec::Machine;
+
+/// Whether this kernel lets every user namespace register emulators of its own.
+pub fn registers_own_emulators() -> bool {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut version = release
+        .split(['.', '-'])
+        .map(|part| part.trim().parse().unwrap_or(0u32));
+    (version.next().unwrap_or(0), version.next().unwrap_or(0)) >= (6, 7)
+}
+
+/// The program that the machine itself has registered for `machine`, if builds can use it: it must have been opened at its
+/// registration (flag `F`), since they do not see its file.
+pub fn registered_emulator(machine: Machine) -> Option<PathBuf> {
+    let entries = std::fs::read_dir("/proc/sys/fs/binfmt_misc").ok()?;
+    entries.flatten().find_map(|entry| {
+        let text = std::fs::read_to_string(entry.path()).ok()?;
+        registration_of(&text, machine)
+    })
+}
+
+/// The interpreter of an entry of `binfmt_misc` (the kernel's documentation, "binfmt-misc"), if it is enabled and for `machine`.
+fn registration_of(entry: &str, machine: Machine) -> Option<PathBuf> {
+    let field = |name: &str| {
+        entry
+            .lines()
+            .find_map(|line| line.strip_prefix(name))
+            .map(str::trim)
+    };
+    let [low, high] = (machine as u16).to_le_bytes();
+    let magic = field("magic ")?;
+    let fits = entry.starts_with("enabled\n")
+        && field("flags:").is_some_and(|flags| flags.contains('F'))
+        && field("offset ") == Some("0")
+        && magic.starts_with("7f454c460201")
+        && magic.get(36..40) == Some(&format!("{low:02x}{high:02x}"));
+    fits.then(|| field("interpreter "))?.map(PathBuf::from)
+}
 
 /// What a program begins with, up to the machine (System V ABI, "ELF Header"): 64-bit, little-endian, any ABI, executable or
 /// position-independent.
@@ -53,4 +91,26 @@ pub(crate) fn register(
     };
     write().map_err(|errno| (Step::RegisterEmulator, errno))?;
     Ok(mount)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn registrations_of_the_machine_are_understood() {
+        let entry = "enabled\ninterpreter /usr/bin/qemu-aarch64-static\nflags: PF\noffset 0\nmagic 7f454c460201010000000000000000000200b700\nmask \
+                     ffffffffffffff00fffffffffffffffffeffffff\n";
+        let found = |entry: &str| registration_of(entry, Machine::Aarch64);
+        assert_eq!(found(entry), Some("/usr/bin/qemu-aarch64-static".into()));
+        for (from, to) in [
+            ("enabled", "disabled"),
+            ("flags: PF", "flags: P"),
+            ("0200b700", "0200f300"),
+            ("7f454c46", "cafebabe"),
+        ] {
+            assert_eq!(found(&entry.replace(from, to)), None, "{to}");
+        }
+        assert_eq!(found("enabled\n"), None);
+    }
 }

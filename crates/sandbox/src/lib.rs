@@ -50,6 +50,7 @@ mod wire;
 
 pub use cancel::CancelToken;
 pub use companion::end_with_caller;
+pub use emulation::{registered_emulator, registers_own_emulators};
 pub use error::{BuilderProblem, SandboxError, Step};
 pub use probe::{Unavailable, probe};
 pub use sandbox::Sandbox;

@@ -51,7 +51,11 @@ pub(crate) fn run(common: &Common, args: &Realise) -> Result<(), Failure> {
         wanted
     };
     if args.dry_run {
-        return dry_run(&xbuild_realise::plan::plan(&session.store, &wanted)?);
+        return dry_run(&xbuild_realise::plan_for(
+            &session.store,
+            &session.settings,
+            &wanted,
+        )?);
     }
     let link = (!args.no_out_link && args.profile.is_none()).then_some(&*args.out_link);
     if let Some(link) = link {

@@ -8,7 +8,9 @@ const KEYS: &[&str] = &[
     "cores",
     "debian-mirror",
     "download-attempts",
+    "emulators",
     "experimental-features",
+    "extra-platforms",
     "http-connections",
     "keep-failed",
     "keep-going",
@@ -72,7 +74,6 @@ pub fn kind_of(key: &str) -> Option<KeyKind> {
 /// Of [`IGNORED`], what is given as an option with a value.
 const IGNORED_VALUES: &[&str] = &[
     "builders",
-    "extra-platforms",
     "substituters",
     "system-features",
     "trusted-public-keys",
@@ -87,7 +88,6 @@ const IGNORED: &[&str] = &[
     "debugger-on-trace",
     "debugger-on-warn",
     "eval-cache",
-    "extra-platforms",
     "fallback",
     "require-sigs",
     "substitute",
@@ -103,6 +103,7 @@ const LISTS: &[&str] = &[
     "access-tokens",
     "allowed-uris",
     "allowed-users",
+    "emulators",
     "experimental-features",
     "extra-platforms",
     "nix-path",

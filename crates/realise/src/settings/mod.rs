@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use crate::eval_settings::EvalSettings;
 use crate::input_settings::InputSettings;
+use crate::platform::is_emulator_entry;
 use crate::store_settings::StoreSettings;
 
 pub use error::SettingError;
@@ -41,6 +42,10 @@ pub struct Settings {
     pub log_lines: usize,
     /// `sandbox-paths`: `TARGET`, `TARGET=SOURCE`, with a trailing `?` when it may be absent.
     pub sandbox_paths: Vec<String>,
+    /// `extra-platforms`: other systems whose programs the machine's kernel runs.
+    pub extra_platforms: Vec<String>,
+    /// `emulators` (xbuild's own): `SYSTEM=PROGRAM`, what runs the programs of a system in place of the emulator that comes with xbuild.
+    pub emulators: Vec<String>,
     /// `debian-mirror` (xbuild's own): the base URL behind `mirror://debian/`.
     pub debian_mirror: Option<String>,
     /// `connect-timeout`: of one download.
@@ -78,6 +83,8 @@ impl Default for Settings {
             keep_failed: false,
             log_lines: 25,
             sandbox_paths: Vec::new(),
+            extra_platforms: Vec::new(),
+            emulators: Vec::new(),
             debian_mirror: None,
             connect_timeout: Duration::from_secs(15),
             stalled_download_timeout: Duration::from_secs(300),
@@ -206,6 +213,17 @@ impl Settings {
                     });
                 }
                 self.debian_mirror = Some(value.trim_end_matches('/').to_owned());
+            }
+            "extra-platforms" => list(&mut self.extra_platforms),
+            "emulators" => {
+                if !value.split_whitespace().all(is_emulator_entry) {
+                    return Err(SettingError::Value {
+                        key: key.to_owned(),
+                        value: value.to_owned(),
+                        expected: "a list of `aarch64-linux=/PROGRAM`",
+                    });
+                }
+                list(&mut self.emulators);
             }
             "sandbox-paths" => list(&mut self.sandbox_paths),
             "experimental-features" => list(&mut self.experimental_features),
