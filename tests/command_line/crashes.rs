@@ -112,6 +112,8 @@ fn killed_at_random_moments() {
     let mut built = world.xbuild(&["realise", "--no-out-link", "."]).succeeds();
     let whole = begun.elapsed();
     assert_no_debris(&world, "before");
+    // Most runs go on where the one before was killed, so the later parts come as well.
+    let micros = u64::try_from(whole.as_micros()).unwrap().min(2_500_000);
     let (mut finished, mut resumed) = (0, 0);
     for round in 0..rounds {
         let when = format!("round {round}");
@@ -121,7 +123,6 @@ fn killed_at_random_moments() {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let micros = u64::try_from(whole.as_micros()).unwrap();
         std::thread::sleep(Duration::from_micros(random.below(micros)));
         let before = valid(world.store());
         child.kill().unwrap();
@@ -163,7 +164,8 @@ fn killed_at_random_moments() {
             }
             _ => {}
         }
-        if round % 10 == 9 {
+        if round % 25 == 24 {
+            eprintln!("{} rounds in {:?}", round + 1, begun.elapsed());
             built = world.xbuild(&["realise", "--no-out-link", "."]).succeeds();
             finished += 1;
         }
@@ -243,10 +245,15 @@ $xbuild realise --no-out-link . >/dev/null 2>err2; echo "== again $?"
         }
         let error = fs::read_to_string(world.path("err")).unwrap();
         if !ran.stdout.contains("== build 0") && !ran.stdout.contains("== build 137") {
+            // A builder may be the first to meet the end of the disk, and say nothing.
+            let reasons = [
+                "No space left",
+                "disk is full",
+                "disk I/O error",
+                "builder failed",
+            ];
             assert!(
-                error.contains("No space left")
-                    || error.contains("disk is full")
-                    || error.contains("disk I/O error"),
+                reasons.iter().any(|reason| error.contains(reason)),
                 "{said}"
             );
             assert!(!error.contains("panicked"), "{said}");

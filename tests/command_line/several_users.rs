@@ -53,7 +53,7 @@ fn a_group_shares_a_store() {
     world.write(
         "default.nix",
         r#"let run = import ./run.nix;
-               dep = run "dep" "mkdir $out; seq 3000 >$out/same; echo dep >$out/own" { };
+               dep = run "dep" "mkdir $out; seq 3000 >$out/same; echo dep >$out/own; echo made" { };
                own = run "own" "echo own >$out" { };
                many = builtins.genList (n: run "n${toString n}" "mkdir $out; echo ${toString n} >$out/file; cp ${dep}/same $out" { }) 20;
            in { inherit dep own many; top = run "top" "mkdir $out; cat ${dep}/own >$out/own; cp ${dep}/same $out/same; echo ${dep} >$out/refs" { }; }"#,

@@ -108,7 +108,8 @@ for_each_user! {
         let theirs = nix("nix", world.store(), &["path-info", "--json", "--json-format", "1", "-S", &top]).succeeds().json();
         assert_eq!(used["narSize"], theirs[&top]["closureSize"]);
         assert_eq!(used["paths"].as_array().unwrap().len(), 3);
-        world.xbuild(&["store", "du", "-H", &top]).succeeds().says(&["3 store paths", "on disk", "KiB"]);
+        let used = world.xbuild(&["store", "du", "-H", &top]).succeeds();
+        assert!(used.stdout.ends_with(" on disk\t3 store paths\n"), "{}", used.report());
 
         let said = world.xbuild(&["store", "ping"]).succeeds().says(&["Store URL: local://?root=", "Trusted: 1"]);
         assert_eq!(said.stdout, "");
@@ -155,7 +156,7 @@ for_each_user! {
         assert!(shared.iter().all(|inode| *inode == shared[0]));
         apart.xbuild(&["realise", "--no-out-link", "--rebuild", "."]).succeeds();
         nix("nix-store", apart.store(), &["--verify", "--check-contents"]).succeeds().does_not_say(&["error", "modified"]);
-        apart.xbuild(&["store", "gc"]).succeeds().says(&["3 store paths"]);
+        apart.xbuild(&["store", "gc"]).succeeds().says(&["store paths deleted"]);
         assert_eq!(fs::read_dir(apart.physical("/nix/store/.links")).unwrap().count(), 0);
     }
 
@@ -219,7 +220,7 @@ for_each_user! {
     fn deleting(world) {
         let [a, b, top, newer] = chain(world);
         world.xbuild(&["realise", "-o", "kept", &top]).succeeds();
-        world.xbuild(&["store", "delete", &top]).fails(1).says(&["it is alive", "kept"]);
+        world.xbuild(&["store", "delete", &top]).fails(1).says(&["it is alive", "/kept"]);
         world.xbuild(&["store", "delete", "--ignore-liveness", &a]).fails(1).says(&["refers to it"]);
         let roots = world.xbuild(&["store", "roots", "--json"]).succeeds().json();
         assert!(roots[&top][0].as_str().unwrap().ends_with("/kept"), "{roots}");

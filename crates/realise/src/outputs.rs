@@ -377,6 +377,7 @@ mod tests {
                 &options,
                 made,
                 inputs,
+                Purpose::Register,
             )
             .map_err(|error| short(&error.to_string()))
         }

@@ -9,7 +9,7 @@ use xbuild_store_model::StorePath;
 
 use crate::error::{Error, Result};
 use crate::event::StepKind;
-use crate::plan::{Plan, Step, Wanted, output_paths, plan, read_derivation};
+use crate::plan::{Plan, Step, Wanted, output_paths, read_derivation};
 use crate::run::Realiser;
 use crate::step::input_closure;
 
@@ -93,7 +93,7 @@ impl Realiser<'_> {
             );
             derivations.insert(drv_path.clone(), drv);
         }
-        self.run(&plan(self.store, &needed)?)?;
+        self.run(&self.plan(&needed)?)?;
         let mut steps = Vec::with_capacity(makers.len());
         for (drv_path, drv) in &derivations {
             let inputs = input_closure(self.store, drv).map_err(|reason| Error::Unsupported {

@@ -187,7 +187,10 @@ mod tests {
         for number in 0.. {
             let (error, for_good) = [(Errno::IO, false), (Errno::IO, true), (Errno::NOSPC, true)]
                 [usize::try_from(number % 3).unwrap()];
-            let dir = tempfile::tempdir().unwrap();
+            // In memory, where syncing takes no time.
+            let dir = tempfile::tempdir_in("/dev/shm")
+                .or_else(|_| tempfile::tempdir())
+                .unwrap();
             let store = Store::open(dir.path(), options()).unwrap();
             let _ = std::fs::remove_file(sources.path().join("result"));
             let ((done, result), reached) = with_failing_disk(number, error, for_good, || {
@@ -221,15 +224,12 @@ mod tests {
                 }
             }
             store.gc(&GcOptions::default()).unwrap();
-            let dry = GcOptions {
-                dry_run: true,
-                ..GcOptions::default()
-            };
-            assert_eq!(
-                store.gc(&dry).unwrap().leftovers,
-                Vec::<PathBuf>::new(),
-                "{number}"
-            );
+            let valid = store.all_valid().unwrap();
+            for entry in std::fs::read_dir(store.layout.store_dir()).unwrap() {
+                let name = entry.unwrap().file_name().into_string().unwrap();
+                let is_valid = valid.iter().any(|path| path.base_name() == name);
+                assert!(is_valid || name == ".links", "{number}: {name} is left");
+            }
             let report = store.verify(true).unwrap();
             assert!(report.is_sound(), "{number}: {:?}", report.findings);
         }

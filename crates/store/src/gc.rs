@@ -167,16 +167,17 @@ impl Collector<'_> {
     /// Finds what is alive. Temporary roots become "needed" too.
     pub(crate) fn mark(&self, options: &GcOptions) -> Result<(Graph, Liveness)> {
         let store = self.store;
+        // Temporary ones first: a process that makes one of them permanent and ends is then seen either way.
         let mut roots: Vec<(StorePath, String)> = Vec::new();
+        for (path, root) in temp_roots::read_all(&store.layout, &store.hooks, !options.dry_run)? {
+            self.shared.need(&path);
+            roots.push((path, root));
+        }
         if !options.ignore_liveness {
             let permanent = store.permanent_roots(!options.dry_run)?;
             let running = store.runtime_roots();
             let all = permanent.into_iter().chain(running);
             roots.extend(all.map(|root| (root.path, root.root)));
-        }
-        for (path, root) in temp_roots::read_all(&store.layout, &store.hooks, !options.dry_run)? {
-            self.shared.need(&path);
-            roots.push((path, root));
         }
         // After the roots: a path that became valid meanwhile is a temporary root of the one who made it so.
         let graph = store.db.read(|connection| store.db.graph(connection))?;

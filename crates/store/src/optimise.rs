@@ -2,6 +2,7 @@
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -133,6 +134,32 @@ impl Store {
         })
     }
 
+    /// Of a damaged tree that is about to be deleted: removes those entries of `.links` that are its files, if these are what is
+    /// damaged.
+    pub(crate) fn remove_links_to_damage(&self, tree: &Path) -> Result<()> {
+        let mut inodes = FxHashSet::default();
+        shared_inodes(tree, &mut inodes, 0)?;
+        if inodes.is_empty() {
+            return Ok(());
+        }
+        let links = self.links(true)?;
+        let path = self.layout.links_dir();
+        let dir = files::open_dir(&path).map_err(Error::sys("open directory", &path))?;
+        for name in files::entries(&dir).map_err(Error::sys("read directory", &path))? {
+            let Ok(stat) = rustix::fs::statat(&dir, &*name, AtFlags::SYMLINK_NOFOLLOW) else {
+                continue; // collected meanwhile
+            };
+            let entry = name.to_string_lossy();
+            if inodes.contains(&stat.st_ino)
+                && let Some(hash) = links.hash_of(&entry)?
+                && hash.to_base32() != *entry
+            {
+                links.remove(&entry)?;
+            }
+        }
+        Ok(())
+    }
+
     /// What sharing saves now.
     pub fn sharing(&self) -> Result<Sharing> {
         let mut sharing = Sharing::default();
@@ -208,6 +235,25 @@ pub(crate) fn share_all(links: &Links<'_>, physical: &Path, hashes: &FileHashes)
         }
     }
     Ok(freed)
+}
+
+/// The inodes of files that have other names, too. Nothing at `path` is no error.
+fn shared_inodes(path: &Path, inodes: &mut FxHashSet<u64>, depth: usize) -> Result<()> {
+    files::check_depth(path, depth)?;
+    let meta = match std::fs::symlink_metadata(path) {
+        Ok(meta) => meta,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(Error::io("examine", path)(error)),
+    };
+    if meta.is_dir() {
+        for entry in std::fs::read_dir(path).map_err(Error::io("read directory", path))? {
+            let entry = entry.map_err(Error::io("read directory", path))?;
+            shared_inodes(&entry.path(), inodes, depth + 1)?;
+        }
+    } else if meta.is_file() && meta.nlink() > 1 {
+        inodes.insert(meta.ino());
+    }
+    Ok(())
 }
 
 /// Looks for files that have no entry yet.

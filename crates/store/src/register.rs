@@ -95,6 +95,7 @@ impl Store {
         }
         let place = self.physical(&new.path);
         exchange(&new.physical, &place)?;
+        self.remove_links_to_damage(&new.physical)?;
         remove_tree(&new.physical)?;
         if self.options.fsync_store_paths {
             sync_dir(self.layout.store_dir())?;

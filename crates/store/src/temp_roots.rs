@@ -46,6 +46,15 @@ impl TempRoots {
         }
     }
 
+    /// Makes a path safe as [`Self::add`] does, and tells a collector that runs at this moment, also of a path that is safe
+    /// already: it may need to know when we are gone.
+    pub(crate) fn renew(&self, path: &StorePath) -> Result<()> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.known.remove(path);
+        drop(state);
+        self.add([path])
+    }
+
     /// Makes the paths safe from collectors until this process ends. They need not be valid, nor exist.
     pub(crate) fn add<'a>(&self, paths: impl IntoIterator<Item = &'a StorePath>) -> Result<()> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
