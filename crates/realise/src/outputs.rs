@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use xbuild_derivation::{Derivation, Output};
 use xbuild_elf::{Exceptions, Root, Target};
-use xbuild_store::{NewPath, Realisation, Scanned, Store};
+use xbuild_store::{FileHashes, NewPath, Realisation, Scanned, Store};
 use xbuild_store_model::content_address::{
     ContentAddress, ContentAddressMethod, FileIngestionMethod,
 };
@@ -43,9 +43,22 @@ pub(crate) struct Finishing<'a> {
     pub(crate) realisations: &'a Realise<'a>,
 }
 
+/// What checked outputs are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// They become valid.
+    Register,
+    /// They take the place of damaged ones.
+    Repair,
+}
+
 impl Finishing<'_> {
-    /// Checks and registers `made`, the outputs that are not valid yet.
-    pub(crate) fn finish(&self, made: &[Made]) -> Result<Finished, FailureReason> {
+    /// Checks `made`, the outputs that are not valid yet (or damaged), and registers them or puts them in their places.
+    pub(crate) fn finish(
+        &self,
+        made: &[Made],
+        purpose: Purpose,
+    ) -> Result<Finished, FailureReason> {
         let mut candidates = self.inputs.clone();
         // A new output may refer to one that was valid before this build.
         candidates.extend(self.places.values().cloned());
@@ -57,6 +70,7 @@ impl Finishing<'_> {
         }
         let mut outputs = self.places.clone();
         let mut new = Vec::with_capacity(made.len());
+        let mut files = Vec::with_capacity(made.len());
         let order = if self.drv.has_known_paths() {
             (0..made.len()).collect()
         } else {
@@ -65,6 +79,7 @@ impl Finishing<'_> {
         for index in order {
             let path = self.settle(&made[index], &scanned[index], &outputs)?;
             outputs.insert(made[index].name.clone(), path.path.clone());
+            files.push(self.files(&made[index], &scanned[index], &path)?);
             new.push((made[index].name.as_str(), path));
         }
         let named: Vec<(&str, &NewPath)> = new.iter().map(|(name, new)| (*name, new)).collect();
@@ -78,9 +93,50 @@ impl Finishing<'_> {
             .map(|new| new.path.clone())
             .filter(|path| !self.places.values().any(|place| place == path))
             .collect();
+        // Not before: what fails a check must leave nothing in the store.
+        for (output, hashes) in new.iter().zip(&files) {
+            self.store
+                .share_files(&output.physical, hashes, purpose == Purpose::Repair)
+                .map_err(Error::from)?;
+        }
         let _locks = self.store.lock_paths(&found).map_err(Error::from)?;
+        if purpose == Purpose::Repair {
+            self.replace(&new)?;
+            return Ok((outputs, Vec::new()));
+        }
         let registered = self.store.register_realised(&new, &realisations);
         Ok((outputs, registered.map_err(Error::from)?))
+    }
+
+    /// Puts new outputs in the places of damaged ones.
+    fn replace(&self, new: &[NewPath]) -> Result<(), FailureReason> {
+        for output in new {
+            if !self.store.is_valid(&output.path).map_err(Error::from)? {
+                return Err(FailureReason::NotDeterministic {
+                    differences: format!(
+                        "  {}: other contents than what is to be repaired, and so another path",
+                        output.path
+                    ),
+                });
+            }
+            self.store.replace(output).map_err(Error::from)?;
+        }
+        Ok(())
+    }
+
+    /// The hashes of the files of an output that was settled at `new`.
+    fn files(
+        &self,
+        output: &Made,
+        scanned: &Scanned,
+        new: &NewPath,
+    ) -> Result<FileHashes, FailureReason> {
+        if new.physical == output.physical || scanned.files == FileHashes::default() {
+            return Ok(scanned.files.clone());
+        }
+        // It was rewritten.
+        let again = self.store.scan_and_hash(&new.physical, []);
+        Ok(again.map_err(Error::from)?.files)
     }
 
     /// Gives an output its path and final form. `outputs` are the paths of all outputs, as far as they are known.
@@ -369,7 +425,7 @@ mod tests {
                 realisations: &|_| Ok(Vec::new()),
             };
             finishing
-                .finish(made)
+                .finish(made, Purpose::Register)
                 .map(|(outputs, _)| outputs)
                 .map_err(|error| short(&error.to_string()))
         }

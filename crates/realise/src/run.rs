@@ -23,10 +23,10 @@ use crate::step;
 
 /// Makes things valid.
 pub struct Realiser<'a> {
-    store: &'a Store,
+    pub(crate) store: &'a Store,
     sandbox: &'a Sandbox,
     fetcher: &'a Fetcher,
-    settings: &'a Settings,
+    pub(crate) settings: &'a Settings,
     observer: &'a dyn Observer,
     cancel: &'a CancelToken,
 }
@@ -81,7 +81,7 @@ impl<'a> Realiser<'a> {
         plan_for(&self.output_paths(), self.settings, wanted)
     }
 
-    fn output_paths(&self) -> OutputPaths<'_> {
+    pub(crate) fn output_paths(&self) -> OutputPaths<'_> {
         OutputPaths::new(self.store, &self.settings.experimental_features)
     }
 
@@ -206,7 +206,17 @@ impl<'a> Realiser<'a> {
     }
 
     /// Runs all steps of `plan`.
-    fn run(&self, paths: &OutputPaths<'_>, plan: &Plan) -> Result<()> {
+    pub(crate) fn run(&self, paths: &OutputPaths<'_>, plan: &Plan) -> Result<()> {
+        self.run_repairing(paths, plan, &BTreeSet::new())
+    }
+
+    /// The same; outputs that are in `damaged` and are built again take the places of the damaged ones.
+    pub(crate) fn run_repairing(
+        &self,
+        paths: &OutputPaths<'_>,
+        plan: &Plan,
+        damaged: &BTreeSet<StorePath>,
+    ) -> Result<()> {
         if self.cancel.is_cancelled() {
             return Err(Error::Interrupted);
         }
@@ -234,6 +244,7 @@ impl<'a> Realiser<'a> {
             settings: self.settings,
             observer: self.observer,
             stop: &stop,
+            damaged,
         };
         let mut failed = Vec::new();
         let (ended, ends) = mpsc::channel();

@@ -24,7 +24,7 @@ use crate::kept;
 use crate::log::Log;
 use crate::options::{Options, attribute};
 use crate::output_paths::OutputPaths;
-use crate::outputs::Finishing;
+use crate::outputs::{Finishing, Purpose};
 use crate::plan::{Step, read_derivation};
 use crate::platform;
 use crate::settings::Settings;
@@ -43,6 +43,8 @@ pub(crate) struct Context<'a> {
     pub(crate) observer: &'a dyn Observer,
     /// Stops the running steps.
     pub(crate) stop: &'a CancelToken,
+    /// Damaged outputs: a step that builds one again puts it in its place.
+    pub(crate) damaged: &'a BTreeSet<StorePath>,
 }
 
 /// How long to wait before a lock that another process holds is tried again.
@@ -119,6 +121,11 @@ fn run_locked(
     });
     target.write()?;
     let places = target.places(&valid, rebuild)?;
+    // What this and others need is a temporary root by now.
+    context
+        .store
+        .auto_gc(&context.settings.store.auto_gc())
+        .map_err(Error::from)?;
     let scratch = WorkDir::new(context, step)?;
     let made = build(
         context,
@@ -130,21 +137,6 @@ fn run_locked(
         remains,
     );
     let ended = made.and_then(|(made, inputs)| {
-        if rebuild {
-            let registered = paths.require(&step.drv_path, &step.drv, None)?;
-            return compare_outputs(context, made, &registered, scratch.path());
-        }
-        // An output that is valid already stays what it is; what else lies at a path was never registered.
-        let made: Vec<Made> = made
-            .into_iter()
-            .filter(|output| !valid.contains_key(&output.name))
-            .collect();
-        for output in &made {
-            let leftover = store.physical(&output.path);
-            if fs::symlink_metadata(&leftover).is_ok() {
-                remove_tree(&leftover).map_err(Error::from)?;
-            }
-        }
         let finishing = Finishing {
             store,
             drv_path: &target.drv_path,
@@ -155,7 +147,28 @@ fn run_locked(
             scratch: scratch.path(),
             realisations: &|outputs| target.realisations(outputs),
         };
-        let (outputs, held) = finishing.finish(&made)?;
+        if rebuild {
+            let registered = paths.require(&step.drv_path, &step.drv, None)?;
+            let is_damaged = |output: &Made| {
+                let path = registered.get(&output.name);
+                path.is_some_and(|path| context.damaged.contains(path))
+            };
+            if !made.iter().any(is_damaged) {
+                return compare_outputs(context, made, &registered, scratch.path());
+            }
+            let damaged: Vec<Made> = made.into_iter().filter(is_damaged).collect();
+            finishing.finish(&damaged, Purpose::Repair)?;
+            return Ok(());
+        }
+        // An output that is valid already stays what it is; what else lies at a path was never registered.
+        let made: Vec<Made> = made
+            .into_iter()
+            .filter(|output| !valid.contains_key(&output.name))
+            .collect();
+        for output in &made {
+            store.remove_leftover(&output.path).map_err(Error::from)?;
+        }
+        let (outputs, held) = finishing.finish(&made, Purpose::Register)?;
         target.note(outputs, &held);
         Ok(())
     });
@@ -263,7 +276,7 @@ fn build(
     remains: &mut Remains,
 ) -> Result<(Vec<Made>, BTreeSet<StorePath>), FailureReason> {
     let drv = &*target.drv;
-    let inputs = input_closure(context, drv)?;
+    let inputs = input_closure(context.paths, drv)?;
     let made = |physical: &dyn Fn(&StorePath) -> PathBuf| {
         places
             .iter()
@@ -346,16 +359,16 @@ fn ended_well(report: &Report, settings: &Settings) -> Result<(), FailureReason>
 }
 
 /// The closure of everything that `drv` takes as input.
-fn input_closure(
-    context: &Context<'_>,
+pub(crate) fn input_closure(
+    paths: &OutputPaths<'_>,
     drv: &Derivation,
 ) -> Result<BTreeSet<StorePath>, FailureReason> {
-    let store = context.store;
+    let store = paths.store();
     let mut direct: BTreeSet<StorePath> = drv.input_srcs.clone();
     for (input, outputs) in &drv.input_drvs {
         let input_drv = read_derivation(store, input)?;
-        let paths = context.paths.require(input, &input_drv, Some(outputs))?;
-        direct.extend(paths.into_values());
+        let found = paths.require(input, &input_drv, Some(outputs))?;
+        direct.extend(found.into_values());
     }
     let direct: Vec<StorePath> = direct.into_iter().collect();
     Ok(store

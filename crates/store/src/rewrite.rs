@@ -234,7 +234,7 @@ impl Store {
     /// Writes a copy of the tree at `from`, with canonical metadata and `rewrites` applied, to `to`, where nothing may be.
     pub fn rewrite(&self, from: &Path, to: &Path, rewrites: &Rewrites) -> Result<Rewritten> {
         let mut rewriter = Rewriter {
-            sink: Adding::new(to, FileIngestionMethod::NixArchive, HashAlgo::Sha256),
+            sink: Adding::new(to, FileIngestionMethod::NixArchive, HashAlgo::Sha256, None),
             stream: Stream::new(rewrites),
             last: Vec::new(),
             path: from,
