@@ -12,6 +12,7 @@ mod failures;
 mod interactive;
 mod machines;
 mod sandbox;
+mod scheduling;
 mod storing;
 #[path = "../support/mod.rs"]
 mod support;

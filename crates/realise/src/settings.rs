@@ -47,6 +47,8 @@ pub struct Settings {
     pub experimental_features: Vec<String>,
     /// `system`: what `builtins.currentSystem` says and what runs without emulation.
     pub system: String,
+    /// `system-features`: what this machine has, of what derivations may ask for with `requiredSystemFeatures`.
+    pub system_features: Vec<String>,
     /// `max-call-depth`: of the evaluator.
     pub max_call_depth: usize,
     /// `show-trace`: all frames of an evaluation error.
@@ -80,6 +82,7 @@ impl Default for Settings {
             download_attempts: 5,
             experimental_features: Vec::new(),
             system: "x86_64-linux".to_owned(),
+            system_features: default_features(),
             max_call_depth: 10_000,
             show_trace: false,
             keep_outputs: false,
@@ -96,6 +99,16 @@ pub fn processors() -> usize {
     static PROCESSORS: OnceLock<usize> = OnceLock::new();
     *PROCESSORS
         .get_or_init(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get))
+}
+
+/// The features that stock Nix finds on a machine like this one, without `uid-range`, which builds here do not have.
+fn default_features() -> Vec<String> {
+    let mut features = vec!["benchmark", "big-parallel", "nixos-test"];
+    let kvm = rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK;
+    if rustix::fs::access("/dev/kvm", kvm).is_ok() {
+        features.push("kvm");
+    }
+    features.into_iter().map(str::to_owned).collect()
 }
 
 /// A setting that cannot be used.
@@ -170,6 +183,7 @@ const KEYS: &[&str] = &[
     "show-trace",
     "stalled-download-timeout",
     "system",
+    "system-features",
     "timeout",
 ];
 
@@ -240,7 +254,6 @@ const IGNORED_VALUES: &[&str] = &[
     "builders",
     "extra-platforms",
     "substituters",
-    "system-features",
     "trusted-public-keys",
 ];
 
@@ -259,7 +272,6 @@ const IGNORED: &[&str] = &[
     "require-sigs",
     "substitute",
     "substituters",
-    "system-features",
     "trusted-public-keys",
     "trusted-users",
     "use-xdg-base-directories",
@@ -395,6 +407,7 @@ impl Settings {
                 self.debian_mirror = Some(value.trim_end_matches('/').to_owned());
             }
             "sandbox-paths" => list(&mut self.sandbox_paths),
+            "system-features" => list(&mut self.system_features),
             "experimental-features" => list(&mut self.experimental_features),
             "sandbox" => {
                 if value != "true" {

@@ -38,6 +38,7 @@
 //! - When nothing runs and [`Scheduler::next`] answers `None`, every step is in a final state.
 
 mod cycle;
+mod forecast;
 mod graph;
 mod scheduler;
 mod state;
@@ -45,6 +46,7 @@ mod summary;
 mod tokens;
 
 pub use cycle::Cycle;
+pub use forecast::Forecast;
 pub use graph::{Class, Graph, StepId, StepSpec};
 pub use scheduler::{Error, Memory, PATIENCE, Policy, Scheduler};
 pub use state::{Because, Counts, Outcome, State};

@@ -242,6 +242,15 @@ impl Scheduler {
         !self.parked.is_empty()
     }
 
+    /// Whether a step ran out of memory once, so that nothing is built beside it when it runs.
+    ///
+    /// # Panics
+    /// If it is not a step of this graph.
+    #[must_use]
+    pub fn is_alone(&self, step: StepId) -> bool {
+        self.graph.is_alone(step)
+    }
+
     /// Says how long a step that has not started is now expected to take, in milliseconds. Of one that has, it means nothing.
     ///
     /// # Panics

@@ -14,10 +14,17 @@
 //! - When a build leaves, all it held is free.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// A build that holds tokens. Never given out twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SeatId(u64);
+
+impl fmt::Display for SeatId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
 
 /// What the keeper of the pipes is to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -48,7 +48,7 @@ mod tree;
 pub mod verify;
 
 pub use add::NewText;
-pub use builds::{Builds, Expected};
+pub use builds::{Builds, History, Usage};
 pub use error::{Error, Result};
 pub use gc::{GcOptions, GcReport};
 pub use layout::Layout;
