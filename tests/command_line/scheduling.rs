@@ -131,10 +131,6 @@ for_each_user! {
     }
 
     fn features_of_the_machine(world) {
-        world.write(
-            "default.nix",
-            r#"name: import ./run.nix name "echo >$out" { requiredSystemFeatures = [ "big-parallel" "gpu" ]; }"#,
-        );
         world.write("structured.nix", r#"import ./run.nix "structured" "echo >$out" { __structuredAttrs = true; requiredSystemFeatures = [ "gpu" ]; }"#);
         let build = |file: &str, more: &[&str]| world.xbuild(&[&["realise", "--no-out-link", file], more].concat());
         build("structured.nix", &[]).fails(100).says(&["`gpu` (`requiredSystemFeatures`)"]);

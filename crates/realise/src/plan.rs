@@ -32,8 +32,8 @@ pub struct Step {
     pub kind: StepKind,
     /// The indices of the steps that must be done before, in [`Plan::steps`].
     pub after: Vec<usize>,
-    /// NAR bytes of its valid inputs that were downloaded.
-    pub sources: u64,
+    /// Its valid inputs that were downloaded, and their NAR sizes in bytes.
+    pub sources: Vec<(StorePath, u64)>,
 }
 
 /// The steps of a run.
@@ -177,8 +177,8 @@ struct Planner<'a> {
     visited: FxHashMap<StorePath, usize>,
     /// Outputs of others that are valid.
     valid: FxHashMap<StorePath, BTreeSet<String>>,
-    /// Sizes of those of them that were downloaded.
-    sources: FxHashMap<StorePath, u64>,
+    /// Those of them that were downloaded: the output and its NAR size, by derivation.
+    sources: FxHashMap<StorePath, (StorePath, u64)>,
 }
 
 impl Planner<'_> {
@@ -210,7 +210,7 @@ impl Planner<'_> {
             if !missing {
                 if let (Some(_), Some(path)) = (drv.fixed_output(), paths.values().next()) {
                     let size = nar_size(self.store, path);
-                    self.sources.insert(drv_path.clone(), size);
+                    self.sources.insert(drv_path.clone(), (path.clone(), size));
                 }
                 self.count_source(waiting, &drv_path);
                 self.valid
@@ -237,7 +237,7 @@ impl Planner<'_> {
                 drv_path,
                 drv,
                 after: Vec::new(),
-                sources: 0,
+                sources: Vec::new(),
             });
             self.wait(waiting, index);
         }
@@ -246,8 +246,8 @@ impl Planner<'_> {
 
     /// Counts a valid download as a source of the step that takes it.
     fn count_source(&mut self, waiting: Option<usize>, drv: &StorePath) {
-        if let (Some(waiting), Some(size)) = (waiting, self.sources.get(drv)) {
-            self.plan.steps[waiting].sources += size;
+        if let (Some(waiting), Some(source)) = (waiting, self.sources.get(drv)) {
+            self.plan.steps[waiting].sources.push(source.clone());
         }
     }
 

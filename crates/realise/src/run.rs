@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use xbuild_derivation::Output;
 use xbuild_fetch::Fetcher;
 use xbuild_sandbox::{CancelToken, Sandbox, ScratchPool};
 use xbuild_scheduler::{Because, Forecast, Graph, Outcome, Policy, Scheduler, State, StepId};
@@ -183,7 +184,7 @@ impl<'a> Realiser<'a> {
                 drv,
                 kind: StepKind::Rebuild,
                 after: Vec::new(),
-                sources: 0,
+                sources: Vec::new(),
             });
         }
         // The outputs can be valid while the inputs are not any more.
@@ -352,14 +353,23 @@ impl<'a> Realiser<'a> {
         if step.kind != StepKind::Fetch || scheduler.state(id) != State::Done {
             return;
         }
-        let outputs = step.drv.outputs.values();
-        let bytes = outputs
-            .filter_map(|output| Some(nar_size(self.store, output.path()?)))
-            .sum();
-        let after: Vec<StepId> = scheduler.graph().after(id).collect();
-        for id in after {
-            let arrived = demands.source_arrived(id.index(), &plan.steps[id.index()], bytes);
-            if let Some(expected_ms) = arrived {
+        let Some(path) = step.drv.outputs.values().find_map(Output::path) else {
+            return;
+        };
+        let bytes = nar_size(self.store, path);
+        let graph = scheduler.graph();
+        let mut changed: Vec<(StepId, &StorePath)> =
+            graph.after(id).map(|after| (after, path)).collect();
+        // What is built from the tree that another step unpacks.
+        for after in graph.after(id) {
+            for path in plan.steps[after.index()].drv.outputs.values() {
+                let path = path.path();
+                changed.extend(graph.after(after).filter_map(|far| Some((far, path?))));
+            }
+        }
+        for (id, source) in changed {
+            let step = &plan.steps[id.index()];
+            if let Some(expected_ms) = demands.source_arrived(id.index(), step, source, bytes) {
                 scheduler.expect(id, expected_ms);
             }
         }

@@ -1,6 +1,8 @@
 //! How good the schedules are, on recorded graphs of real builds and on made ones, beside first come first served, as stock Nix does
 //! it. All by expected durations: nothing here is measured, so nothing depends on the machine.
 
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
+
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::num::NonZeroU32;
@@ -77,7 +79,10 @@ fn first_come_first_served(graph: &Graph, policy: Policy) -> u64 {
                 && let Some(step) = queues[class].pop_front()
             {
                 running_of[class] += 1;
-                running.push(Reverse((now + u64::from(graph.spec(step).expected_ms), step)));
+                running.push(Reverse((
+                    now + u64::from(graph.spec(step).expected_ms),
+                    step,
+                )));
             }
         }
         let Some(Reverse((end, step))) = running.pop() else {
