@@ -11,6 +11,7 @@ use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -42,6 +43,8 @@ pub(crate) struct Jobserver {
     shared: Arc<Shared>,
     /// The directory of the pipes.
     directory: PathBuf,
+    /// How many pipes were made.
+    pipes: AtomicU64,
     /// Started for the first build that takes part.
     keeper: Mutex<Option<JoinHandle<()>>>,
 }
@@ -83,6 +86,7 @@ impl Jobserver {
                 begun: Instant::now(),
             }),
             directory: directory.to_owned(),
+            pipes: AtomicU64::new(0),
             keeper: Mutex::new(None),
         })
     }
@@ -94,15 +98,15 @@ impl Jobserver {
     /// The pipe cannot be made.
     pub(crate) fn join(&self, own: u32, limit: u32) -> Result<Seat<'_>> {
         let shared = &self.shared;
-        let id = shared.state().tokens.join(own, limit, shared.now());
-        // From here on, whatever happens, the seat is left again.
         let mut seat = Seat {
             jobserver: self,
-            id,
+            id: None,
             pipe: None,
         };
+        let mut made = None;
         if limit > 0 {
-            let path = self.directory.join(format!("jobserver-{id}"));
+            let number = self.pipes.fetch_add(1, Ordering::Relaxed);
+            let path = self.directory.join(format!("jobserver-{number}"));
             seat.pipe = Some(path.clone());
             let pipe = make_pipe(&path).map_err(|errno| {
                 Error::io("make the pipe of a jobserver at", &path)(errno.into())
@@ -110,10 +114,18 @@ impl Jobserver {
             let edges = EventFlags::IN | EventFlags::OUT | EventFlags::ET;
             epoll::add(&shared.epoll, &pipe, EventData::new_u64(1), edges)
                 .map_err(|errno| Error::io("watch", path)(errno.into()))?;
-            shared.state().pipes.insert(id, pipe);
+            made = Some(pipe);
             self.start_keeper()?;
         }
-        shared.ring();
+        let mut state = shared.state();
+        let id = state.tokens.join(own, limit, shared.now());
+        // The keeper must not see one without the other.
+        if let Some(pipe) = made {
+            state.pipes.insert(id, pipe);
+        }
+        seat.id = Some(id);
+        shared.ring(&state);
+        drop(state);
         Ok(seat)
     }
 
@@ -133,7 +145,7 @@ impl Jobserver {
 impl Drop for Jobserver {
     fn drop(&mut self) {
         self.shared.state().ended = true;
-        self.shared.ring();
+        self.shared.wake();
         let keeper = self.keeper.get_mut();
         if let Some(keeper) = keeper.unwrap_or_else(PoisonError::into_inner).take() {
             // It does not panic; if it did, there is nothing left to keep.
@@ -145,7 +157,7 @@ impl Drop for Jobserver {
 /// A running build, as long as it lives.
 pub(crate) struct Seat<'a> {
     jobserver: &'a Jobserver,
-    id: SeatId,
+    id: Option<SeatId>,
     /// The pipe on the machine, of a build that takes part.
     pub(crate) pipe: Option<PathBuf>,
 }
@@ -153,16 +165,16 @@ pub(crate) struct Seat<'a> {
 impl Drop for Seat<'_> {
     fn drop(&mut self) {
         let shared = &self.jobserver.shared;
-        {
-            let mut state = shared.state();
-            state.pipes.remove(&self.id);
-            state.tokens.leave(self.id);
-        }
         if let Some(path) = &self.pipe {
             // What is left goes with the run's directory.
             let _ = fs::remove_file(path);
         }
-        shared.ring();
+        if let Some(id) = self.id {
+            let mut state = shared.state();
+            state.pipes.remove(&id);
+            state.tokens.leave(id);
+            shared.ring(&state);
+        }
     }
 }
 
@@ -187,8 +199,14 @@ impl Shared {
         u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Wakes the keeper.
-    fn ring(&self) {
+    /// Wakes the keeper if it has something to keep: most builds do not take part.
+    fn ring(&self, state: &State) {
+        if !state.pipes.is_empty() {
+            self.wake();
+        }
+    }
+
+    fn wake(&self) {
         // It refuses only when it is about to ring in any case.
         let _ = rustix::io::write(&self.bell, &1_u64.to_ne_bytes());
     }
@@ -230,7 +248,7 @@ impl Shared {
         while let Some(step) = tokens.next_move(now) {
             match step {
                 Move::Offer(id) => {
-                    let written = pipes.get(&id).is_some_and(|pipe| put(pipe));
+                    let written = pipes.get(&id).is_some_and(put);
                     tokens.offered(id, written, now);
                 }
                 Move::Withdraw(id) => {
@@ -264,7 +282,7 @@ fn put(pipe: impl AsFd) -> bool {
 mod tests {
     use std::fs::{File, OpenOptions};
     use std::io::{Read as _, Write as _};
-    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::atomic::AtomicU32;
 
     use super::*;
 
@@ -344,6 +362,17 @@ mod tests {
         drop(hostile);
         read(&mut honest_pipe);
         read(&mut honest_pipe);
+    }
+
+    #[test]
+    fn who_comes_later_is_served() {
+        let dir = tempfile::tempdir().unwrap();
+        let jobserver = Jobserver::new(4, dir.path()).unwrap();
+        let _first = jobserver.join(1, 1).unwrap();
+        for _ in 0..100 {
+            let seat = jobserver.join(1, 1).unwrap();
+            read(&mut open(&seat));
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@
 
 mod builtin;
 pub mod compare;
+mod emulator;
 mod environment;
 pub mod error;
 pub mod estimate;
@@ -33,6 +34,7 @@ mod options;
 mod output_checks;
 mod outputs;
 pub mod plan;
+mod platform;
 pub mod run;
 pub mod settings;
 mod step;
@@ -45,5 +47,6 @@ pub use event::{Event, Observer, Silent, StepKind};
 pub use input_settings::InputSettings;
 pub use options::attribute;
 pub use plan::{Plan, Wanted};
+pub use platform::plan_for;
 pub use run::{Mode, Realised, Realiser, forecast};
 pub use settings::{SettingError, Settings};

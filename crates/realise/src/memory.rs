@@ -10,14 +10,19 @@ use xbuild_scheduler::Memory;
 /// (`some avg10` of `/proc/pressure/memory`).
 const PRESSURE: f64 = 20.0;
 
-/// What there is now; `None` where the kernel does not tell.
-pub(crate) fn measure() -> Option<Memory> {
+/// What there is now; `None` where the kernel does not tell. What the builds use is looked up only if that is asked for: else it counts as
+/// nothing, so that less seems to be left than is.
+pub(crate) fn measure(with_used: bool) -> Option<Memory> {
     let machine = available(&fs::read_to_string("/proc/meminfo").ok()?)?;
     let free = control_group().map_or(machine, |left| left.min(machine));
     let pressure = fs::read_to_string("/proc/pressure/memory");
     Some(Memory {
         free,
-        used: used_below(std::process::id()),
+        used: if with_used {
+            used_below(std::process::id())
+        } else {
+            0
+        },
         // A kernel without it knows no pressure.
         pressure: pressure.is_ok_and(|text| waiting(&text).is_some_and(|share| share > PRESSURE)),
     })
@@ -116,7 +121,7 @@ mod tests {
 
     #[test]
     fn this_machine_is_measured() {
-        let memory = measure().expect("Linux 3.14 or newer");
+        let memory = measure(true).expect("Linux 3.14 or newer");
         assert!(memory.free > 0);
         assert!(kills().is_some(), "Linux 4.13 or newer");
     }

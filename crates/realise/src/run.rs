@@ -21,7 +21,8 @@ use crate::estimate::{Demands, nar_size};
 use crate::event::{Event, Observer, StepKind};
 use crate::jobserver::Jobserver;
 use crate::memory;
-use crate::plan::{Plan, Step, Wanted, output_paths, plan, read_derivation};
+use crate::plan::{Plan, Step, Wanted, output_paths, read_derivation};
+use crate::platform::{self, plan_for};
 use crate::settings::{Settings, processors};
 use crate::step;
 
@@ -85,7 +86,7 @@ impl<'a> Realiser<'a> {
     /// # Errors
     /// As [`plan`].
     pub fn plan(&self, wanted: &[Wanted]) -> Result<Plan> {
-        plan(self.store, wanted)
+        plan_for(self.store, self.settings, wanted)
     }
 
     /// Makes `wanted` valid.
@@ -97,7 +98,7 @@ impl<'a> Realiser<'a> {
         let realised = self.outputs(wanted)?;
         self.store
             .add_temp_roots(realised.iter().flat_map(|r| r.outputs.values()))?;
-        let plan = plan(self.store, wanted)?;
+        let plan = self.plan(wanted)?;
         self.refuse_what_cannot_run(&plan, wanted)?;
         self.run(&plan)?;
         if mode == Mode::Rebuild {
@@ -112,14 +113,15 @@ impl<'a> Realiser<'a> {
         if self.settings.keep_going {
             return Ok(());
         }
-        let is_wanted = |step: &Step| {
-            let of =
-                |want: &Wanted| matches!(want, Wanted::Outputs(drv, _) if *drv == step.drv_path);
-            wanted.iter().any(of)
+        let drv = |want: &Wanted| match want {
+            Wanted::Outputs(drv, _) => Some(drv.clone()),
+            Wanted::Path(_) => None,
         };
+        let drvs: BTreeSet<StorePath> = wanted.iter().filter_map(drv).collect();
+        let is_wanted = |step: &Step| drvs.contains(&step.drv_path);
         let mut failed = Vec::new();
         for step in plan.steps.iter().filter(|step| is_wanted(step)) {
-            if let Err(reason) = step::check_machine(self.settings, &step.drv) {
+            if let Err(reason) = platform::check(self.settings, &step.drv) {
                 let failure = StepFailure {
                     drv: step.drv_path.clone(),
                     reason,
@@ -188,7 +190,7 @@ impl<'a> Realiser<'a> {
             });
         }
         // The outputs can be valid while the inputs are not any more.
-        self.run(&plan(self.store, &needed)?)?;
+        self.run(&self.plan(&needed)?)?;
         Ok(Plan { steps })
     }
 
@@ -244,7 +246,7 @@ impl<'a> Realiser<'a> {
                 if measured.is_none_or(|at| at.elapsed() >= MEMORY_POLL) {
                     measured = Some(Instant::now());
                     kills.store(memory::kills().unwrap_or(u64::MAX), Ordering::Relaxed);
-                    if let Some(memory) = memory::measure() {
+                    if let Some(memory) = memory::measure(scheduler.is_short()) {
                         scheduler.set_memory(memory);
                     }
                 }

@@ -28,6 +28,7 @@ use crate::memory;
 use crate::options::{Options, attribute};
 use crate::outputs::{self, Made};
 use crate::plan::{Step, output_paths, read_derivation};
+use crate::platform;
 use crate::settings::Settings;
 
 /// What every step of a run uses.
@@ -275,7 +276,7 @@ fn build(
         builtin::run(&builtin, &step.drv_path, drv, &output.physical)?;
         return Ok((made, inputs));
     }
-    check_machine(context.settings, drv)?;
+    platform::check(context.settings, drv)?;
     let mut spec = spec(context, drv, options, paths, &inputs, scratch)?;
     let cores = u32::try_from(context.settings.build_cores()).unwrap_or(u32::MAX);
     let lent = if start.demand.jobserver { cores - 1 } else { 0 };
@@ -332,16 +333,16 @@ fn show_jobserver(spec: &mut Spec, pipe: &Path, cores: u32) {
     }
 }
 
-/// What a build used, for later ones. The sandbox knows the greatest process; with several at a time, so many of them may have been that
-/// great.
+/// What a build used, for later ones. Where no control group counts, the sandbox knows the greatest process; with several at a time, so
+/// many of them may have been that great.
 fn usage(report: &Report) -> Usage {
     let busy = (report.user + report.sys).as_micros().saturating_mul(1000);
     let processors = u64::try_from(busy / report.wall.as_micros().max(1)).unwrap_or(u64::MAX);
+    let counted = report.peak_memory.filter(|peak| *peak != report.max_rss);
+    let side_by_side = processors.div_ceil(1000).max(1);
     Usage {
         duration: report.wall,
-        peak_memory: report
-            .max_rss
-            .saturating_mul(processors.div_ceil(1000).max(1)),
+        peak_memory: counted.unwrap_or_else(|| report.max_rss.saturating_mul(side_by_side)),
         processors,
     }
 }
@@ -387,66 +388,6 @@ fn ended_well(report: &Report, settings: &Settings) -> Result<(), FailureReason>
         )),
         Status::Cancelled => Err(FailureReason::Cancelled),
     }
-}
-
-/// Refuses what asks for a feature that this machine does not have (`requiredSystemFeatures`).
-fn check_features(settings: &Settings, drv: &Derivation) -> Result<(), FailureReason> {
-    let required = attribute(drv, "requiredSystemFeatures").unwrap_or_default();
-    let has = |feature: &&str| {
-        settings
-            .system_features
-            .iter()
-            .any(|known| known == feature)
-    };
-    let lacks: Vec<&str> = required
-        .split_ascii_whitespace()
-        .filter(|feature| !has(feature))
-        .collect();
-    if lacks.is_empty() {
-        return Ok(());
-    }
-    Err(FailureReason::Unsupported(format!(
-        "it asks for a machine with {} (`requiredSystemFeatures`), and this one has {}\n\
-         hint: if it can be built here all the same, add {} with `--extra-system-features`",
-        quoted(&lacks),
-        if settings.system_features.is_empty() {
-            "no features".to_owned()
-        } else {
-            quoted(&settings.system_features)
-        },
-        if lacks.len() == 1 { "it" } else { "them" },
-    )))
-}
-
-fn quoted<T: AsRef<str>>(words: &[T]) -> String {
-    let quoted = words.iter().map(|word| format!("`{}`", word.as_ref()));
-    quoted.collect::<Vec<_>>().join(", ")
-}
-
-/// Refuses what this machine cannot run.
-pub(crate) fn check_machine(settings: &Settings, drv: &Derivation) -> Result<(), FailureReason> {
-    check_features(settings, drv)?;
-    let system = String::from_utf8_lossy(&drv.system);
-    if system == settings.system
-        || (system == "i686-linux" && settings.system == "x86_64-linux")
-        || drv.builder.starts_with(builtin::PREFIX)
-    {
-        return Ok(());
-    }
-    let hint = match (system == "aarch64-linux", attribute(drv, "crossTarget")) {
-        (true, Some(cross)) => format!(
-            "\nhint: building on AArch64 under emulation does not exist yet; the same, built on x86_64, is the target {cross}"
-        ),
-        (true, None) => {
-            "\nhint: building on AArch64 under emulation does not exist yet; build the cross-compiled derivation instead"
-                .to_owned()
-        }
-        (false, _) => String::new(),
-    };
-    Err(FailureReason::Unsupported(format!(
-        "it is to be built on `{system}`, but this machine builds for `{}`{hint}",
-        settings.system
-    )))
 }
 
 /// The closure of everything that `drv` takes as input.
@@ -502,6 +443,7 @@ fn spec(
         .map(|path| PathBuf::from(path.to_string()))
         .collect();
     spec.network = drv.fixed_output().is_some();
+    spec.emulator = platform::emulator(context.store, context.settings, drv)?;
     spec.linux32 = drv.system == b"i686-linux";
     spec.timeout = context.settings.timeout;
     spec.max_silent = context.settings.max_silent_time;

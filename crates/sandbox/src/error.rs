@@ -57,10 +57,14 @@ pub enum Step {
     Seccomp,
     /// Execute the builder.
     Execute,
+    /// Mount `binfmt_misc` in a user namespace.
+    MountEmulation,
+    /// Register the emulator.
+    RegisterEmulator,
 }
 
 impl Step {
-    const ALL: [Step; 23] = [
+    const ALL: [Step; 25] = [
         Step::UserNamespace,
         Step::IdMaps,
         Step::SpawnerMounts,
@@ -84,6 +88,8 @@ impl Step {
         Step::StartBuilder,
         Step::Seccomp,
         Step::Execute,
+        Step::MountEmulation,
+        Step::RegisterEmulator,
     ];
 
     pub(crate) fn from_code(code: u32) -> Option<Step> {
@@ -116,6 +122,8 @@ impl Step {
             Step::StartBuilder => "create the builder's process",
             Step::Seccomp => "install the system-call filter",
             Step::Execute => "execute the builder",
+            Step::MountEmulation => "mount binfmt_misc in a user namespace",
+            Step::RegisterEmulator => "register the emulator",
         }
     }
 }
@@ -160,6 +168,14 @@ pub enum SandboxError {
         source_path: PathBuf,
         /// The logical path.
         target: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The emulator of a build for another processor cannot be read.
+    #[error("the emulator {} cannot be opened: {error}", path.display())]
+    Emulator {
+        /// Its physical path.
+        path: PathBuf,
         /// What the system said.
         error: io::Error,
     },

@@ -30,11 +30,13 @@
 
 mod cancel;
 mod companion;
+mod emulation;
 mod error;
 mod identity;
 mod init;
 mod layout;
 mod mounts;
+mod namespace;
 mod plan;
 mod probe;
 mod sandbox;
@@ -48,9 +50,10 @@ mod wire;
 
 pub use cancel::CancelToken;
 pub use companion::end_with_caller;
+pub use emulation::{registered_emulator, registers_own_emulators};
 pub use error::{BuilderProblem, SandboxError, Step};
 pub use probe::{Unavailable, probe};
 pub use sandbox::Sandbox;
 pub use scratch::ScratchPool;
-pub use spec::{Bind, ExtraBind, ExtraBindError, Report, Spec, Status};
+pub use spec::{Bind, Emulator, ExtraBind, ExtraBindError, Machine, Report, Spec, Status};
 pub use tree::{TreeError, give_tree, remove_tree};

@@ -18,7 +18,7 @@ use crate::layout;
 use crate::plan::{FLAG_NETWORK, PlanWriter};
 use crate::probe::{Facts, Unavailable};
 use crate::spawner::Spawner;
-use crate::spec::{Report, Spec, Status};
+use crate::spec::{Emulator, Report, Spec, Status};
 use crate::wire::{self, MESSAGE_MAX, Message, Problem, Request};
 
 /// Starts builds. Cheap to share between threads; [`Sandbox::run`] may be called from many at once.
@@ -58,11 +58,20 @@ impl Sandbox {
                 user: Duration::ZERO,
                 sys: Duration::ZERO,
                 max_rss: 0,
+                peak_memory: None,
                 log_bytes: 0,
             });
         }
-        let result = layout::prepare(spec, self.identity)
-            .and_then(|plan| self.run_plan(&plan, Limits::of(spec), cancel, log, started));
+        let result = layout::prepare(spec, self.identity).and_then(|plan| {
+            self.run_plan(
+                &plan,
+                spec.emulator.as_ref(),
+                Limits::of(spec),
+                cancel,
+                log,
+                started,
+            )
+        });
         let handed_back = layout::hand_back(spec, self.identity);
         if result.is_ok() {
             handed_back?;
@@ -74,6 +83,7 @@ impl Sandbox {
     pub(crate) fn run_plan(
         &self,
         plan: &PlanWriter,
+        emulator: Option<&Emulator>,
         limits: Limits,
         cancel: &CancelToken,
         log: &mut dyn FnMut(&[u8]),
@@ -95,7 +105,19 @@ impl Sandbox {
         }
         let (control, control_build) =
             wire::pair().map_err(SandboxError::system("create a socket for the build"))?;
+        let emulator = match emulator {
+            Some(Emulator { program, machine }) => {
+                let opened =
+                    std::fs::File::open(program).map_err(|error| SandboxError::Emulator {
+                        path: program.clone(),
+                        error,
+                    })?;
+                Some((OwnedFd::from(opened), *machine))
+            }
+            None => None,
+        };
         let request = Request {
+            emulator,
             plan: plan.finish().map_err(|error| SandboxError::System {
                 action: "write the plan of the build",
                 error,
@@ -312,9 +334,11 @@ impl Watch<'_> {
             Message::Failed { step, errno, path } => {
                 let step = Step::from_code(step).unwrap_or(Step::Plan);
                 self.failure = Some(setup_failure(step, errno, path));
-                // Without a process there will be no further message.
-                (step == Step::Clone)
-                    .then(|| Err(self.failure.take().unwrap_or(SandboxError::SpawnerLost)))
+                None
+            }
+            Message::Refused { step, errno } => {
+                let step = Step::from_code(step).unwrap_or(Step::Clone);
+                Some(Err(setup_failure(step, errno, &[])))
             }
             Message::NotExecuted {
                 problem,
@@ -368,6 +392,7 @@ impl Watch<'_> {
                         user: Duration::from_micros(user),
                         sys: Duration::from_micros(sys),
                         max_rss,
+                        peak_memory: Some(max_rss),
                         log_bytes: 0,
                     })
                 }

@@ -3,7 +3,7 @@
 //! Everything here is usable between fork and exec: no allocation, no locks.
 
 use std::ffi::CStr;
-use std::os::fd::{FromRawFd as _, OwnedFd};
+use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 
 use rustix::io::Errno;
 
@@ -158,6 +158,25 @@ pub(crate) unsafe fn close_from(first: u32, on_exec: bool) -> Result<()> {
     check(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, flags) }).map(drop)
 }
 
+/// Closes all descriptors from 3 on but `one` and `other`.
+///
+/// # Safety
+///
+/// No other descriptor may be used afterwards.
+#[allow(unsafe_code)]
+pub(crate) unsafe fn keep_two(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> Result<()> {
+    let (one, other) = (one.as_raw_fd(), other.as_raw_fd());
+    let (low, high) = (one.min(other), one.max(other));
+    for (first, end) in [(3, low), (low + 1, high)] {
+        if first < end {
+            // SAFETY: the caller's promise.
+            check(unsafe { libc::syscall(libc::SYS_close_range, first, end - 1, 0) })?;
+        }
+    }
+    // SAFETY: the caller's promise.
+    unsafe { close_from(high as u32 + 1, false) }
+}
+
 /// Gives every signal its default action and blocks none.
 #[allow(unsafe_code)]
 pub(crate) fn default_signals() {
@@ -207,7 +226,6 @@ pub(crate) fn add_personality(flags: libc::c_ulong) -> Result<()> {
 #[allow(unsafe_code)]
 pub(crate) fn loopback_up() -> Result<()> {
     use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
-    use std::os::fd::AsRawFd as _;
     let socket = socket_with(
         AddressFamily::INET,
         SocketType::DGRAM,

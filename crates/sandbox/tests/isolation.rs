@@ -18,7 +18,7 @@ fn everything_here_holds_for_an_ordinary_user_too() {
     if !rustix::process::geteuid().is_root() {
         return; // This is that run.
     }
-    for binary in ["isolation", "lifecycle"] {
+    for binary in ["isolation", "lifecycle", "emulation"] {
         let tests = common_binary(binary);
         let output = Command::new(&tests)
             .env("TMPDIR", "/tmp")

@@ -205,6 +205,7 @@ fn usage_is_measured() {
     );
     assert!(report.wall >= (report.user + report.sys) / 16, "{report:?}");
     assert!(report.max_rss > 20_000_000, "{report:?}");
+    assert!(report.peak_memory > Some(20_000_000), "{report:?}");
 }
 
 fn problem(spec: &xbuild_sandbox::Spec) -> (BuilderProblem, String) {

@@ -14,17 +14,10 @@
 //! - When a build leaves, all it held is free.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 /// A build that holds tokens. Never given out twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SeatId(u64);
-
-impl fmt::Display for SeatId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)
-    }
-}
 
 /// What the keeper of the pipes is to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +52,8 @@ struct Seat {
     since: u64,
     /// It did not take the last offer.
     idle: bool,
+    /// The last offer could not be written, and nobody has looked at the pipe since.
+    blocked: bool,
 }
 
 impl Seat {
@@ -67,7 +62,7 @@ impl Seat {
     }
 
     fn wants_offer(&self) -> bool {
-        self.inside == 0 && self.given < self.limit
+        self.inside == 0 && self.given < self.limit && !self.blocked
     }
 
     fn is_idle(&self, now: u64) -> bool {
@@ -114,6 +109,7 @@ impl Tokens {
                 most: 0,
                 since: now,
                 idle: false,
+                blocked: false,
             },
         );
         id
@@ -134,6 +130,7 @@ impl Tokens {
         let Some(seat) = self.seats.get_mut(&id) else {
             return inside;
         };
+        seat.blocked = false;
         let before = seat.held();
         seat.inside = inside.min(seat.given);
         seat.made_up = inside - seat.inside;
@@ -178,7 +175,7 @@ impl Tokens {
         }
     }
 
-    /// An offer was written into a pipe, or could not be.
+    /// An offer was written into a pipe, or could not be: then the build gets none until its pipe is [looked at](Self::observe) again.
     pub fn offered(&mut self, id: SeatId, written: bool, now: u64) {
         let Some(seat) = self.seats.get_mut(&id) else {
             return;
@@ -189,8 +186,7 @@ impl Tokens {
             seat.inside += 1;
             self.used += 1;
         } else {
-            // A build that fills its own pipe is offered nothing more.
-            seat.limit = seat.given;
+            seat.blocked = true;
         }
     }
 

@@ -100,7 +100,7 @@ fn rebuildable(session: &Session, wanted: Wanted) -> Result<Wanted, Failure> {
 }
 
 fn dry_run(session: &Session, wanted: &[Wanted], json: bool) -> Result<(), Failure> {
-    let plan = xbuild_realise::plan::plan(&session.store, wanted)?;
+    let plan = xbuild_realise::plan_for(&session.store, &session.settings, wanted)?;
     let list = |kind: StepKind, what: &str| {
         let steps: Vec<_> = plan.steps.iter().filter(|step| step.kind == kind).collect();
         match steps.len() {
