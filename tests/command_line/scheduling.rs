@@ -140,4 +140,22 @@ for_each_user! {
         build(".", &["--system-features", "gpu"]).fails(100).says(&["`big-parallel`", "this one has `gpu`"]);
         build(".", &["--extra-system-features", "gpu"]).succeeds();
     }
+
+    /// `-j 0` builds nothing, but what is a part of xbuild runs, as in Nix.
+    fn downloads_need_no_jobs(world) {
+        let file = world.write("file", "content");
+        world.write(
+            "default.nix",
+            format!(
+                r#"rec {{
+                     fetched = derivation {{ name = "f"; builder = "builtin:fetchurl"; system = "builtin"; url = "file://{}"; outputHash = builtins.hashString "sha256" "content"; outputHashAlgo = "sha256"; outputHashMode = "flat"; }};
+                     built = import ./run.nix "built" "cat $fetched >$out" {{ inherit fetched; }};
+                   }}"#,
+                file.display()
+            ),
+        );
+        world.xbuild(&["realise", "-j", "0", ".#built"]).fails(1).says(&["1 derivation must be built, but max-jobs is 0"]);
+        let fetched = world.xbuild(&["realise", "--no-out-link", "-j", "0", ".#fetched"]).succeeds();
+        assert_eq!(world.read(fetched.line()), "content");
+    }
 }
