@@ -58,6 +58,8 @@ pub struct Settings {
     pub experimental_features: Vec<String>,
     /// `system`: what `builtins.currentSystem` says and what runs without emulation.
     pub system: String,
+    /// `system-features`: what this machine has, of what derivations may ask for with `requiredSystemFeatures`.
+    pub system_features: Vec<String>,
     /// `max-call-depth`: of the evaluator.
     pub max_call_depth: usize,
     /// `show-trace`: all frames of an evaluation error.
@@ -91,6 +93,7 @@ impl Default for Settings {
             download_attempts: 5,
             experimental_features: Vec::new(),
             system: "x86_64-linux".to_owned(),
+            system_features: default_features(),
             max_call_depth: 10_000,
             show_trace: false,
             eval: EvalSettings::default(),
@@ -98,6 +101,16 @@ impl Default for Settings {
             store: StoreSettings::default(),
         }
     }
+}
+
+/// The features that stock Nix finds on a machine like this one, without `uid-range`, which builds here do not have.
+fn default_features() -> Vec<String> {
+    let mut features = vec!["benchmark", "big-parallel", "nixos-test"];
+    let kvm = rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK;
+    if rustix::fs::access("/dev/kvm", kvm).is_ok() {
+        features.push("kvm");
+    }
+    features.into_iter().map(str::to_owned).collect()
 }
 
 /// The number of processors this process may use, by affinity and control groups when this is first asked.
@@ -200,6 +213,7 @@ impl Settings {
                     .unwrap_or(u32::MAX)
                     .max(1);
             }
+            "system-features" => list(&mut self.system_features),
             "system" => value.clone_into(&mut self.system),
             "debian-mirror" => {
                 if !(value.starts_with("http://")
