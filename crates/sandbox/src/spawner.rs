@@ -17,6 +17,7 @@ use crate::error::Step;
 use crate::identity::{Identity, ROOT_BUILD_ID};
 use crate::init;
 use crate::namespace::{self, Emulating};
+use crate::seccomp::Filter;
 use crate::spec::{INSIDE_GID, INSIDE_UID, Machine};
 use crate::sys::{self, Cloned};
 use crate::wire::{self, MESSAGE_MAX, Message, Received};
@@ -30,7 +31,8 @@ const MAX_EMULATORS: usize = 8;
 /// What builds inherit from the spawner.
 pub(crate) struct Context<'a> {
     pub(crate) identity: Identity,
-    pub(crate) seccomp: &'a [libc::sock_filter],
+    /// The programs of [`Filter::ALL`].
+    pub(crate) seccomp: &'a [Vec<libc::sock_filter>; 4],
     /// The spawner itself, so that a build can see that it has died.
     pub(crate) spawner: BorrowedFd<'a>,
     /// For builds of root: the user namespace they enter when their mounts are done.
@@ -68,7 +70,7 @@ impl Spawner {
             polled: Vec::with_capacity(2 * MAX_BUILDS + 1),
             emulations: Vec::with_capacity(MAX_EMULATORS),
         };
-        let seccomp = crate::seccomp::program();
+        let seccomp = Filter::ALL.map(crate::seccomp::program);
         // SAFETY: the child takes no lock: it runs `serve` alone, which does system calls on prepared memory.
         let pid = unsafe { sys::fork() }.map_err(failed(Step::Clone))?;
         if pid == 0 {
@@ -138,7 +140,7 @@ struct State {
 fn serve(
     state: &mut State,
     identity: Identity,
-    seccomp: &[libc::sock_filter],
+    seccomp: &[Vec<libc::sock_filter>; 4],
     requests: OwnedFd,
 ) -> ! {
     let requests = match isolate(requests) {
@@ -295,7 +297,7 @@ fn reap(state: &mut State) {
 
 /// Clones the first process of a build.
 #[allow(unsafe_code)]
-fn start(state: &mut State, context: &Context<'_>, request: wire::Request) {
+fn start(state: &mut State, context: &Context<'_>, mut request: wire::Request) {
     let refuse = |(step, errno): (Step, Errno)| {
         let _ = Message::Refused {
             step: step as u32,
@@ -321,7 +323,15 @@ fn start(state: &mut State, context: &Context<'_>, request: wire::Request) {
         flags |= libc::CLONE_NEWNET;
     }
     // SAFETY: this process has one thread, and `init::run` uses no thread ids.
-    match unsafe { sys::clone_process(flags as u64) } {
+    let mut cloned =
+        unsafe { sys::clone_process(flags as u64, request.cgroup.as_ref().map(AsFd::as_fd)) };
+    if cloned.is_err() && request.cgroup.is_some() {
+        // Better outside of its control group than not at all.
+        request.cgroup = None;
+        // SAFETY: as above.
+        cloned = unsafe { sys::clone_process(flags as u64, None) };
+    }
+    match cloned {
         Ok(Cloned::Child) => init::run(
             &Context {
                 user_namespace,

@@ -18,7 +18,7 @@ fn everything_here_holds_for_an_ordinary_user_too() {
     if !rustix::process::geteuid().is_root() {
         return; // This is that run.
     }
-    for binary in ["isolation", "lifecycle", "emulation"] {
+    for binary in ["isolation", "lifecycle", "emulation", "attacks"] {
         let tests = common_binary(binary);
         let output = Command::new(&tests)
             .env("TMPDIR", "/tmp")
@@ -227,12 +227,20 @@ fn setuid_files_and_extended_attributes_are_refused() {
 }
 
 #[test]
-fn a_build_may_make_namespaces_of_its_own() {
-    let log = output(
+fn namespaces_of_its_own_are_a_choice() {
+    let place = Place::new();
+    let mut spec = place.script(
         "busybox unshare -U -r -m -p -f sh -c 'mkdir /tmp/m && mount -t tmpfs none /tmp/m && touch /tmp/m/x && ls /tmp/m && id -u; \
          mkdir /tmp/p && mount -t proc proc /tmp/p && ls /tmp/p/1/comm' 2>&1",
     );
-    assert_eq!(log, "x\n0\n/tmp/p/1/comm\n");
+    let (report, log) = run(&spec);
+    assert_ne!(report.status, Status::Exited(0));
+    assert!(
+        log.contains("unshare") && log.contains("Operation not permitted"),
+        "{log}"
+    );
+    spec.user_namespaces = true;
+    assert_eq!(run(&spec).1, "x\n0\n/tmp/p/1/comm\n");
 }
 
 #[test]
