@@ -15,6 +15,7 @@ use rustix::thread::{CapabilitySet, CapabilitySets, LinkNameSpaceType};
 use crate::error::Step;
 use crate::landlock;
 use crate::mounts;
+use crate::network;
 use crate::plan::{FLAG_LINUX32, FLAG_NAMESPACES, FLAG_NETWORK, FLAG_PROBE, FLAG_RANDOMISE, Plan};
 use crate::seccomp::Filter;
 use crate::spawner::Context;
@@ -67,6 +68,9 @@ pub(crate) fn run(context: &Context<'_>, request: &Request) -> ! {
 /// Everything up to the builder's own process.
 fn set_up(context: &Context<'_>, request: &Request) -> Result<(Plan, Filter), Failure> {
     tie_to_spawner(context)?;
+    if let Some(namespace) = context.network {
+        network::enter(namespace).map_err(failed(Step::Clone))?;
+    }
     let plan = Plan::map(&request.plan).map_err(failed(Step::Plan))?;
     mounts::mount_inputs(plan)?;
     mounts::mount_dev()?;
@@ -76,9 +80,6 @@ fn set_up(context: &Context<'_>, request: &Request) -> Result<(Plan, Filter), Fa
     }
     mounts::mount_extra(plan)?;
     mounts::enter_root()?;
-    if !plan.has(FLAG_NETWORK) {
-        sys::loopback_up().map_err(failed(Step::Loopback))?;
-    }
     let hostname = plan.hostname().map_err(failed(Step::Plan))?;
     rustix::system::sethostname(hostname.to_bytes()).map_err(failed(Step::HostName))?;
     // What `getdomainname` says on a machine without one, as Nix sets it.

@@ -39,6 +39,7 @@ mod landlock;
 mod layout;
 mod mounts;
 mod namespace;
+mod network;
 mod plan;
 mod probe;
 mod sandbox;

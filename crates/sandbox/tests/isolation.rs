@@ -332,3 +332,18 @@ fn a_build_with_network_sees_the_machines_interfaces() {
         "{log}"
     );
 }
+
+/// Network namespaces are used again, but never one in which something happened: a port of an earlier build would be taken.
+#[test]
+fn no_build_finds_the_network_of_another_used() {
+    let place = Place::new();
+    let script = "cat /proc/net/dev /proc/net/snmp /proc/net/netstat /proc/net/sockstat /proc/net/unix | cksum; \
+                  (echo hello | nc -l -p 1234 127.0.0.1 &); sleep 0.1; nc 127.0.0.1 1234 < /dev/null";
+    let quiet = run(&place.script("readlink /proc/self/ns/net")).1;
+    assert!(quiet.starts_with("net:["), "{quiet}");
+    let first = run(&place.script(script)).1;
+    assert!(first.ends_with("hello\n"), "{first}");
+    for _ in 0..3 {
+        assert_eq!(run(&place.script(script)).1, first);
+    }
+}
