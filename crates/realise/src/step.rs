@@ -465,6 +465,11 @@ fn spec(
     spec.network = drv.fixed_output().is_some();
     spec.emulator = platform::emulator(context.store, context.settings, drv)?;
     spec.linux32 = drv.system == b"i686-linux";
+    spec.user_namespaces = context.settings.sandbox_user_namespaces;
+    spec.max_processes = context.settings.max_build_processes;
+    spec.max_processes_together = spec
+        .max_processes
+        .map(|limit| limit.saturating_mul(context.settings.max_jobs.max(1) as u64));
     spec.timeout = context.settings.timeout;
     spec.max_silent = context.settings.max_silent_time;
     spec.max_log = context.settings.max_build_log_size;
