@@ -111,6 +111,7 @@ impl Realiser<'_> {
                 drv: drv.clone(),
                 kind: StepKind::Rebuild,
                 after,
+                sources: Vec::new(),
             });
         }
         Ok(Plan { steps })

@@ -11,7 +11,7 @@ use crate::cancel::CancelToken;
 use crate::error::{SandboxError, Step};
 use crate::layout;
 use crate::plan::FLAG_PROBE;
-use crate::sandbox::{Limits, Sandbox};
+use crate::sandbox::{Limits, Sandbox, With};
 use crate::spec::Spec;
 
 /// Sandboxes do not work on this machine as it is set up.
@@ -79,7 +79,7 @@ pub fn probe() -> Result<(), Unavailable> {
         })?;
         sandbox.run_plan(
             &plan,
-            None,
+            With::default(),
             Limits::default(),
             &cancel,
             &mut |_| {},

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod bench;
 mod building;
 mod evaluating;
 mod flake;
@@ -11,6 +12,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+pub(crate) use bench::{Bench, BenchScheduler, Executor};
 pub(crate) use building::{Check, Log, Realise, Targets};
 pub(crate) use evaluating::{Eval, EvalJobs, Form, Instantiate, Repl};
 pub(crate) use flake::Flake;
@@ -94,4 +96,7 @@ pub(crate) enum Command {
     Boot(Boot),
     /// Boot an image in QEMU and let it check itself
     Test(Test),
+    /// Measure parts of xbuild on this machine
+    #[command(subcommand)]
+    Bench(Bench),
 }
