@@ -80,6 +80,18 @@ pub(crate) enum Command {
     Boot(Boot),
     /// Boot an image in QEMU and let it check itself
     Test(Test),
+    /// Check whether this machine can build, and say how to mend what is in the way
+    Doctor(Doctor),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    /// Leave the network alone: do not ask whether the mirror answers
+    #[arg(long)]
+    pub(crate) offline: bool,
+    /// Print the checks as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

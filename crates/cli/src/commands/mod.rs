@@ -3,6 +3,7 @@
 pub(crate) mod boot;
 pub(crate) mod check;
 pub(crate) mod derivation;
+pub(crate) mod doctor;
 pub(crate) mod eval;
 pub(crate) mod eval_jobs;
 pub(crate) mod flake;
