@@ -56,7 +56,7 @@ pub use cgroup::NoCgroups;
 pub use companion::end_with_caller;
 pub use emulation::{registered_emulator, registers_own_emulators};
 pub use error::{BuilderProblem, SandboxError, Step};
-pub use probe::{Unavailable, probe};
+pub use probe::{Unavailable, probe, probe_emulation};
 pub use sandbox::Sandbox;
 pub use scratch::ScratchPool;
 pub use spec::{Bind, Emulator, ExtraBind, ExtraBindError, Machine, Report, Spec, Status};

@@ -220,10 +220,10 @@ fn name_builder(error: SandboxError, spec: &Spec) -> SandboxError {
 }
 
 /// What a build runs with, beside its plan.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct With<'a> {
-    emulator: Option<&'a Emulator>,
-    cgroup: Option<&'a Cgroup>,
+    pub(crate) emulator: Option<&'a Emulator>,
+    pub(crate) cgroup: Option<&'a Cgroup>,
 }
 
 /// When a build is killed.
