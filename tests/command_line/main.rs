@@ -14,6 +14,7 @@ mod failures;
 mod interactive;
 mod machines;
 mod sandbox;
+mod scheduling;
 mod several_users;
 mod store_commands;
 mod storing;

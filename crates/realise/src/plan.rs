@@ -9,6 +9,7 @@ use xbuild_store::Store;
 use xbuild_store_model::StorePath;
 
 use crate::error::{Error, Result};
+use crate::estimate::nar_size;
 use crate::event::StepKind;
 use crate::output_paths::OutputPaths;
 
@@ -34,6 +35,8 @@ pub struct Step {
     pub kind: StepKind,
     /// The indices of the steps that must be done before, in [`Plan::steps`].
     pub after: Vec<usize>,
+    /// Its valid inputs that were downloaded, and their NAR sizes in bytes.
+    pub sources: Vec<(StorePath, u64)>,
 }
 
 /// The steps of a run.
@@ -108,6 +111,7 @@ pub fn plan(paths: &OutputPaths<'_>, wanted: &[Wanted]) -> Result<Plan> {
         plan: Plan::default(),
         visited: FxHashMap::default(),
         valid: FxHashMap::default(),
+        sources: FxHashMap::default(),
     };
     for want in wanted {
         match want {
@@ -143,6 +147,8 @@ struct Planner<'a> {
     visited: FxHashMap<StorePath, usize>,
     /// Outputs of others that are valid.
     valid: FxHashMap<StorePath, BTreeSet<String>>,
+    /// Those of them that were downloaded: the output and its NAR size, by derivation.
+    sources: FxHashMap<StorePath, (StorePath, u64)>,
 }
 
 impl Planner<'_> {
@@ -162,6 +168,7 @@ impl Planner<'_> {
             if let (Some(known), Some(outputs)) = (self.valid.get(&drv_path), &outputs)
                 && outputs.is_subset(known)
             {
+                self.count_source(waiting, &drv_path);
                 continue;
             }
             let drv = read_derivation(self.store, &drv_path)?;
@@ -177,6 +184,11 @@ impl Planner<'_> {
                 };
             }
             if !missing {
+                if let (Some(_), Some(Some(path))) = (drv.fixed_output(), paths.values().next()) {
+                    let size = nar_size(self.store, path);
+                    self.sources.insert(drv_path.clone(), (path.clone(), size));
+                }
+                self.count_source(waiting, &drv_path);
                 self.valid
                     .entry(drv_path)
                     .or_default()
@@ -202,6 +214,7 @@ impl Planner<'_> {
                 drv,
                 wanted: paths.into_keys().collect(),
                 after: Vec::new(),
+                sources: Vec::new(),
             });
             self.wait(waiting, index);
         }
@@ -225,6 +238,13 @@ impl Planner<'_> {
             });
         }
         Ok(())
+    }
+
+    /// Counts a valid download as a source of the step that takes it.
+    fn count_source(&mut self, waiting: Option<usize>, drv: &StorePath) {
+        if let (Some(waiting), Some(source)) = (waiting, self.sources.get(drv)) {
+            self.plan.steps[waiting].sources.push(source.clone());
+        }
     }
 
     fn wait(&mut self, waiting: Option<usize>, before: usize) {

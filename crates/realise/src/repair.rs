@@ -125,6 +125,7 @@ impl Realiser<'_> {
                 wanted: drv.outputs.keys().cloned().collect(),
                 kind: StepKind::Rebuild,
                 after,
+                sources: Vec::new(),
             });
         }
         Ok(Plan { steps })
