@@ -28,7 +28,7 @@ use crate::step;
 
 /// Makes things valid.
 pub struct Realiser<'a> {
-    store: &'a Store,
+    pub(crate) store: &'a Store,
     sandbox: &'a Sandbox,
     fetcher: &'a Fetcher,
     settings: &'a Settings,
@@ -195,7 +195,12 @@ impl<'a> Realiser<'a> {
     }
 
     /// Runs all steps of `plan`.
-    fn run(&self, plan: &Plan) -> Result<()> {
+    pub(crate) fn run(&self, plan: &Plan) -> Result<()> {
+        self.run_repairing(plan, &BTreeSet::new())
+    }
+
+    /// The same; outputs that are in `damaged` and are built again take the places of the damaged ones.
+    pub(crate) fn run_repairing(&self, plan: &Plan, damaged: &BTreeSet<StorePath>) -> Result<()> {
         if self.cancel.is_cancelled() {
             return Err(Error::Interrupted);
         }
@@ -228,6 +233,7 @@ impl<'a> Realiser<'a> {
             jobserver: &jobserver,
             kills: &kills,
             stop: &stop,
+            damaged,
         };
         let mut failed = Vec::new();
         let (ended, ends) = mpsc::channel();

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use xbuild_derivation::Derivation;
 use xbuild_fetch::Fetcher;
 use xbuild_sandbox::{Bind, CancelToken, ExtraBind, Report, Sandbox, ScratchPool, Spec, Status};
-use xbuild_store::{PathLocks, Scratch, Store, Usage, remove_tree};
+use xbuild_store::{Needs, PathLocks, Scratch, Store, remove_tree};
 use xbuild_store_model::StorePath;
 
 use crate::builtin;
@@ -26,7 +26,7 @@ use crate::kept;
 use crate::log::Log;
 use crate::memory;
 use crate::options::{Options, attribute};
-use crate::outputs::{self, Made};
+use crate::outputs::{self, Made, Purpose};
 use crate::plan::{Step, output_paths, read_derivation};
 use crate::platform;
 use crate::settings::Settings;
@@ -46,6 +46,8 @@ pub(crate) struct Context<'a> {
     pub(crate) kills: &'a AtomicU64,
     /// Stops the running steps.
     pub(crate) stop: &'a CancelToken,
+    /// Damaged outputs: a step that builds one again puts it in its place.
+    pub(crate) damaged: &'a BTreeSet<StorePath>,
 }
 
 /// How long to wait before a lock that another process holds is tried again.
@@ -115,11 +117,33 @@ fn run_locked(
         drv: &step.drv_path,
         kind: step.kind,
     });
+    // What this and others need is a temporary root by now.
+    context
+        .store
+        .auto_gc(&context.settings.store.auto_gc())
+        .map_err(Error::from)?;
     let scratch = WorkDir::new(context, step)?;
     let place = (scratch.path(), start);
     let made = build(context, step, &options, &paths, place, remains);
     let ended = made.and_then(|(made, inputs)| {
-        if rebuild {
+        let finish = |made: &[Made], purpose| {
+            outputs::finish(
+                context.store,
+                &step.drv_path,
+                &step.drv,
+                &options,
+                made,
+                &inputs,
+                purpose,
+            )
+        };
+        if rebuild && all.iter().any(|path| context.damaged.contains(path)) {
+            let damaged: Vec<Made> = made
+                .into_iter()
+                .filter(|output| context.damaged.contains(&output.path))
+                .collect();
+            finish(&damaged, Purpose::Repair)
+        } else if rebuild {
             compare_outputs(context, made)
         } else {
             // An output that is valid already stays what it is; what else lies at a path was never registered.
@@ -128,19 +152,12 @@ fn run_locked(
                 .filter(|output| !valid[&output.name])
                 .collect();
             for output in &made {
-                let leftover = context.store.physical(&output.path);
-                if fs::symlink_metadata(&leftover).is_ok() {
-                    remove_tree(&leftover).map_err(Error::from)?;
-                }
+                context
+                    .store
+                    .remove_leftover(&output.path)
+                    .map_err(Error::from)?;
             }
-            outputs::finish(
-                context.store,
-                &step.drv_path,
-                &step.drv,
-                &options,
-                &made,
-                &inputs,
-            )
+            finish(&made, Purpose::Register)
         }
     });
     if ended.is_ok() {
@@ -311,7 +328,7 @@ fn build(
     let _ = context
         .store
         .builds()
-        .and_then(|builds| builds.record_build(&drv.name, &system, usage(&report)));
+        .and_then(|builds| builds.record_build(&drv.name, &system, needs(&report)));
     Ok((
         made(&|path| spec.physical(Path::new(&path.to_string()))),
         inputs,
@@ -335,12 +352,12 @@ fn show_jobserver(spec: &mut Spec, pipe: &Path, cores: u32) {
 
 /// What a build used, for later ones. Where no control group counts, the sandbox knows the greatest process; with several at a time, so
 /// many of them may have been that great.
-fn usage(report: &Report) -> Usage {
+fn needs(report: &Report) -> Needs {
     let busy = (report.user + report.sys).as_micros().saturating_mul(1000);
     let processors = u64::try_from(busy / report.wall.as_micros().max(1)).unwrap_or(u64::MAX);
     let counted = report.peak_memory.filter(|peak| *peak != report.max_rss);
     let side_by_side = processors.div_ceil(1000).max(1);
-    Usage {
+    Needs {
         duration: report.wall,
         peak_memory: counted.unwrap_or_else(|| report.max_rss.saturating_mul(side_by_side)),
         processors,
@@ -391,7 +408,10 @@ fn ended_well(report: &Report, settings: &Settings) -> Result<(), FailureReason>
 }
 
 /// The closure of everything that `drv` takes as input.
-fn input_closure(store: &Store, drv: &Derivation) -> Result<BTreeSet<StorePath>, FailureReason> {
+pub(crate) fn input_closure(
+    store: &Store,
+    drv: &Derivation,
+) -> Result<BTreeSet<StorePath>, FailureReason> {
     let mut direct: BTreeSet<StorePath> = drv.input_srcs.clone();
     for (input, outputs) in &drv.input_drvs {
         let input_drv = read_derivation(store, input)?;
