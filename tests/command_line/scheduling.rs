@@ -158,4 +158,28 @@ for_each_user! {
         let fetched = world.xbuild(&["realise", "--no-out-link", "-j", "0", ".#fetched"]).succeeds();
         assert_eq!(world.read(fetched.line()), "content");
     }
+
+    /// What needed more memory than there is does not run beside another build.
+    fn memory_of_earlier_builds_counts(world) {
+        let (directory, options) = shared(world);
+        world.write(
+            "default.nix",
+            r#"map (name: import ./run.nix name "echo begin >>/shared/log; usleep 100000; echo end >>/shared/log; echo >$out" { }) [ "a" "b" "c" ]"#,
+        );
+        world.write("first.nix", r#"import ./run.nix "first" "echo >$out" { }"#);
+        world.xbuild(&["realise", "--no-out-link", "./first.nix"]).succeeds();
+        let store = xbuild_store::Store::open(world.store(), xbuild_store::StoreOptions::default()).unwrap();
+        let usage = xbuild_store::Needs {
+            duration: std::time::Duration::from_millis(100),
+            peak_memory: 1 << 50,
+            processors: 1000,
+        };
+        for name in ["a", "b", "c"] {
+            store.builds().unwrap().record_build(name, "x86_64-linux", usage).unwrap();
+        }
+        drop(store);
+        world.xbuild(&with(&["realise", "--no-out-link", "-j", "3", "."], &options)).succeeds();
+        let log = fs::read_to_string(directory.join("log")).unwrap();
+        assert_eq!(log, "begin\nend\n".repeat(3));
+    }
 }

@@ -40,6 +40,7 @@
 mod cycle;
 mod forecast;
 mod graph;
+mod policy;
 mod scheduler;
 mod state;
 mod summary;
@@ -48,7 +49,8 @@ mod tokens;
 pub use cycle::Cycle;
 pub use forecast::Forecast;
 pub use graph::{Class, Graph, StepId, StepSpec};
-pub use scheduler::{Error, Memory, PATIENCE, Policy, Scheduler};
+pub use policy::{Memory, Policy};
+pub use scheduler::{Error, PATIENCE, Scheduler};
 pub use state::{Because, Counts, Outcome, State};
 pub use summary::Summary;
 pub use tokens::{IDLE_MS, Move, ROTATION_MS, SeatId, Tokens};

@@ -1,5 +1,7 @@
 //! Small graphs, each for one rule. Large random ones are in `tests/simulation.rs`.
 
+use std::num::NonZeroU32;
+
 use super::*;
 
 fn policy(jobs: u32, keep_going: bool) -> Policy {
