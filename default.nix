@@ -2,16 +2,20 @@
 #   BOARD-VARIANT-from-x86_64 …  board images and their flash scripts: targets.nix has the names
 #   hello, zlib, …               packages for any AArch64 Linux
 #   BOARD.hello, BOARD.zlib, …   the same, compiled for the board's CPU; boards with the same CPU share them
+#   native.hello, …              the packages for any AArch64, built on AArch64: on x86_64, in an emulator
 #   toolchains.…                 what they are built with
 #   targets                      data about the images, for `xbuild targets`
 #   lib.image                    makes an image of your own: { name, board, modules }
 # Everything is instantiable by stock Nix as well, with the same derivations.
+# It is a set, and a function to another such set: with { contentAddressed = true; }, outputs are named by their contents.
+let
+packageSet = { contentAddressed ? false }:
 let
   boards = import ./boards;
 
   toolchainsFor = {
-    x86_64-linux = import ./toolchains { };
-    aarch64-linux = import ./toolchains { system = "aarch64-linux"; };
+    x86_64-linux = import ./toolchains { inherit contentAddressed; };
+    aarch64-linux = import ./toolchains { system = "aarch64-linux"; inherit contentAddressed; };
   };
 
   # Any AArch64: no flags for a CPU.
@@ -20,7 +24,7 @@ let
   packagesFor = toolchains: target: import ./pkgs {
     stdenv = toolchains.stdenvFor target;
     anyStdenv = toolchains.stdenvFor anyTarget;
-    inherit (toolchains) lock layerTools baseTools;
+    inherit (toolchains) lock layerTools baseTools derivation;
   } // { inherit toolchains; };
 
   # system -> the packages for any AArch64
@@ -66,7 +70,10 @@ generic.x86_64-linux
 // builtins.mapAttrs (_: board: forBoard board (packagesForBoard "x86_64-linux" board)) boards
 // targets.attributes
 // {
+  native = generic.aarch64-linux;
   toolchains = toolchainsFor.x86_64-linux;
   targets = targets.list;
   lib = { inherit image; };
-}
+};
+in
+packageSet { } // { __functor = _: packageSet; }

@@ -39,11 +39,7 @@ fn write_with<'a, K: AsRef<str>>(
     list(&mut out, drv.outputs.iter(), |out, (name, output)| {
         out.push(b'(');
         string(out, name.as_bytes());
-        if mask {
-            out.extend_from_slice(br#","","","""#);
-        } else {
-            write_output(out, output);
-        }
+        write_output(out, output, mask);
         out.push(b')');
     });
     out.push(b',');
@@ -87,9 +83,10 @@ fn is_output(drv: &Derivation, variable: &BStr) -> bool {
     std::str::from_utf8(variable).is_ok_and(|name| drv.outputs.contains_key(name))
 }
 
-/// The three strings behind an output's name.
-fn write_output(out: &mut Vec<u8>, output: &Output) {
+/// The three strings behind an output's name, without the path if `mask` is set.
+fn write_output(out: &mut Vec<u8>, output: &Output, mask: bool) {
     let (path, algo, hash) = match output {
+        Output::InputAddressed(_) if mask => Default::default(),
         Output::InputAddressed(path) => (path.to_string(), String::new(), String::new()),
         Output::Fixed { path, method, hash } => (
             path.to_string(),

@@ -23,8 +23,9 @@ pub enum DrvHash {
     /// A fixed-output derivation: one hash for each output.
     Fixed(BTreeMap<String, Hash>),
     /// A derivation with an output whose path is not known before the build,
-    /// or one that depends on such: it has no hash.
-    Deferred,
+    /// or one that depends on such: its hash gives no paths, but names its
+    /// outputs in realisations.
+    Deferred(Hash),
 }
 
 /// The hash modulo of `drv`, whose output paths must be filled in already.
@@ -38,16 +39,47 @@ pub fn hash_modulo<E: From<Error>>(
     drv: &Derivation,
     resolver: &mut dyn FnMut(&StorePath) -> Result<DrvHash, E>,
 ) -> Result<DrvHash, E> {
-    match Kind::of(drv)? {
-        Kind::Fixed => Ok(fixed_hashes(drv)),
-        Kind::Deferred | Kind::Floating => Ok(DrvHash::Deferred),
-        Kind::InputAddressed => Ok(match input_hashes(drv, resolver)? {
-            Some(inputs) => DrvHash::Regular(Hash::of(
-                HashAlgo::Sha256,
-                &aterm::write_modulo(drv, &inputs, false),
-            )),
-            None => DrvHash::Deferred,
-        }),
+    let kind = Kind::of(drv)?;
+    if kind == Kind::Fixed {
+        return Ok(fixed_hashes(drv));
+    }
+    let inputs = input_hashes(drv, resolver)?;
+    Ok(whole_hash(drv, kind, &inputs))
+}
+
+/// The hashes that, with the outputs' names, stand for the outputs in
+/// realisations: those of the ATerm as [`hash_modulo`] takes it, but without
+/// the outputs' paths, since an output must be found before its path is known.
+///
+/// # Errors
+/// As [`hash_modulo`].
+pub fn output_hashes<E: From<Error>>(
+    drv: &Derivation,
+    resolver: &mut dyn FnMut(&StorePath) -> Result<DrvHash, E>,
+) -> Result<BTreeMap<String, Hash>, E> {
+    if Kind::of(drv)? == Kind::Fixed
+        && let DrvHash::Fixed(hashes) = fixed_hashes(drv)
+    {
+        return Ok(hashes);
+    }
+    let inputs = input_hashes(drv, resolver)?;
+    let masked = aterm::write_modulo(drv, &inputs.by_hash, true);
+    let hash = Hash::of(HashAlgo::Sha256, &masked);
+    Ok(drv
+        .outputs
+        .keys()
+        .map(|name| (name.clone(), hash))
+        .collect())
+}
+
+/// The hash modulo of a derivation that is not a fixed-output one.
+fn whole_hash(drv: &Derivation, kind: Kind, inputs: &Inputs) -> DrvHash {
+    let aterm = aterm::write_modulo(drv, &inputs.by_hash, false);
+    let hash = Hash::of(HashAlgo::Sha256, &aterm);
+    if kind == Kind::InputAddressed && !inputs.deferred {
+        DrvHash::Regular(hash)
+    } else {
+        DrvHash::Deferred(hash)
     }
 }
 
@@ -94,27 +126,25 @@ pub fn fill_outputs<E: From<Error>>(
                 drv.env
                     .insert(name.clone().into(), hash_placeholder(name).into());
             }
-            Ok(DrvHash::Deferred)
+            let inputs = input_hashes(drv, resolver)?;
+            Ok(whole_hash(drv, Kind::Floating, &inputs))
         }
         Kind::InputAddressed | Kind::Deferred => {
             let inputs = input_hashes(drv, resolver)?;
             // The variables count as present and empty in the hash, and stay
             // so where the paths must wait.
-            if inputs.is_none() {
+            if inputs.deferred {
                 refuse_known_paths(drv)?;
             }
             for name in drv.outputs.keys() {
                 drv.env.insert(name.clone().into(), Vec::new());
             }
-            let Some(inputs) = inputs else {
-                return Ok(DrvHash::Deferred);
-            };
-            let masked = aterm::write_modulo(drv, &inputs, true);
+            if inputs.deferred {
+                return Ok(whole_hash(drv, Kind::Deferred, &inputs));
+            }
+            let masked = aterm::write_modulo(drv, &inputs.by_hash, true);
             fill_input_addressed(drv, &Hash::of(HashAlgo::Sha256, &masked))?;
-            Ok(DrvHash::Regular(Hash::of(
-                HashAlgo::Sha256,
-                &aterm::write_modulo(drv, &inputs, false),
-            )))
+            Ok(whole_hash(drv, Kind::InputAddressed, &inputs))
         }
     }
 }
@@ -172,17 +202,28 @@ fn wrong_path(name: &str, output: &str, found: &StorePath, expected: &StorePath)
     }
 }
 
-/// The inputs with their paths replaced by hashes; `None` if one has none.
+/// The input derivations of a derivation, as they stand in its hash.
+#[derive(Default)]
+struct Inputs {
+    /// The outputs that are needed, by the derivation's hash in base 16.
+    by_hash: BTreeMap<String, BTreeSet<String>>,
+    /// Whether one of them is [`DrvHash::Deferred`].
+    deferred: bool,
+}
+
+/// The inputs with their paths replaced by hashes.
 fn input_hashes<E: From<Error>>(
     drv: &Derivation,
     resolver: &mut dyn FnMut(&StorePath) -> Result<DrvHash, E>,
-) -> Result<Option<BTreeMap<String, BTreeSet<String>>>, E> {
-    let mut inputs: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+) -> Result<Inputs, E> {
+    let mut inputs = Inputs::default();
     for (path, outputs) in &drv.input_drvs {
-        match resolver(path)? {
-            DrvHash::Deferred => return Ok(None),
-            DrvHash::Regular(hash) => {
+        let input = resolver(path)?;
+        inputs.deferred |= matches!(input, DrvHash::Deferred(_));
+        match input {
+            DrvHash::Regular(hash) | DrvHash::Deferred(hash) => {
                 inputs
+                    .by_hash
                     .entry(hash.to_base16())
                     .or_default()
                     .extend(outputs.iter().cloned());
@@ -195,6 +236,7 @@ fn input_hashes<E: From<Error>>(
                         output: output.clone(),
                     })?;
                     inputs
+                        .by_hash
                         .entry(hash.to_base16())
                         .or_default()
                         .insert("out".to_owned());
@@ -202,7 +244,7 @@ fn input_hashes<E: From<Error>>(
             }
         }
     }
-    Ok(Some(inputs))
+    Ok(inputs)
 }
 
 /// What all outputs of a derivation have in common.

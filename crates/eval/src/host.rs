@@ -149,8 +149,8 @@ pub trait Host {
     fn is_valid(&self, path: &StorePath) -> HostResult<bool>;
     /// What a valid path refers to; `builtins.readFile` passes on those that a file in it has.
     fn references(&self, path: &StorePath) -> HostResult<Vec<StorePath>>;
-    /// Builds or substitutes what the evaluation needs now.
-    fn realise(&self, wanted: &[Requisite]) -> HostResult<()>;
+    /// Builds or substitutes what the evaluation needs now. Gives the path of each.
+    fn realise(&self, wanted: &[Requisite]) -> HostResult<Vec<StorePath>>;
     /// Where a store path is on disk.
     fn physical(&self, path: &StorePath) -> PathBuf;
     /// Downloads a file into the store.

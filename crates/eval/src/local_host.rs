@@ -263,21 +263,15 @@ impl Host for LocalHost {
         Ok(self.store.borrow().contains_key(path))
     }
 
-    fn realise(&self, wanted: &[Requisite]) -> HostResult<()> {
-        for requisite in wanted {
-            match requisite {
-                Requisite::Path(path) if self.store.borrow().contains_key(path) => {}
-                Requisite::Path(path) => {
-                    return Err(HostError::new(format!("path '{path}' is not valid")));
-                }
-                Requisite::Output(drv, output) => {
-                    return Err(HostError::new(format!(
-                        "output '{output}' of '{drv}' is needed during the evaluation, but nothing is built here"
-                    )));
-                }
-            }
-        }
-        Ok(())
+    fn realise(&self, wanted: &[Requisite]) -> HostResult<Vec<StorePath>> {
+        let path = |requisite: &Requisite| match requisite {
+            Requisite::Path(path) if self.store.borrow().contains_key(path) => Ok(path.clone()),
+            Requisite::Path(path) => Err(HostError::new(format!("path '{path}' is not valid"))),
+            Requisite::Output(drv, output) => Err(HostError::new(format!(
+                "output '{output}' of '{drv}' is needed during the evaluation, but nothing is built here"
+            ))),
+        };
+        wanted.iter().map(path).collect()
     }
 
     fn physical(&self, path: &StorePath) -> PathBuf {

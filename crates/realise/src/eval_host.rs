@@ -22,9 +22,10 @@ use xbuild_store::{NewText, Store};
 use xbuild_store_model::{FileIngestionMethod, Hash, HashAlgo, STORE_DIR, StorePath};
 
 use crate::plan::{Wanted, read_derivation};
+use crate::run::Realised;
 
 /// Builds what an evaluation needs before it can go on (import from derivation).
-pub type Build = dyn Fn(&[Wanted]) -> crate::Result<()>;
+pub type Build = dyn Fn(&[Wanted]) -> crate::Result<Vec<Realised>>;
 
 /// A [`Host`] on a [`Store`]. New derivations are kept in memory and written together.
 pub struct StoreHost {
@@ -388,7 +389,7 @@ impl Host for StoreHost {
         Ok(self.store.references(path)?.into_iter().collect())
     }
 
-    fn realise(&self, wanted: &[Requisite]) -> HostResult<()> {
+    fn realise(&self, wanted: &[Requisite]) -> HostResult<Vec<StorePath>> {
         self.write_pending()?;
         let mut outputs: BTreeMap<StorePath, BTreeSet<String>> = BTreeMap::new();
         let mut all = Vec::new();
@@ -408,7 +409,16 @@ impl Host for StoreHost {
                 .into_iter()
                 .map(|(drv, names)| Wanted::Outputs(drv, Some(names))),
         );
-        Ok((self.build)(&all)?)
+        let realised = (self.build)(&all)?;
+        let path = |requisite: &Requisite| match requisite {
+            Requisite::Path(path) => Ok(path.clone()),
+            Requisite::Output(drv, output) => realised
+                .iter()
+                .find(|one| one.drv.as_ref() == Some(drv))
+                .and_then(|one| one.outputs.get(output).cloned())
+                .ok_or_else(|| HostError::new(format!("'{drv}^{output}' was not built"))),
+        };
+        wanted.iter().map(path).collect()
     }
 
     fn physical(&self, path: &StorePath) -> PathBuf {
@@ -508,7 +518,7 @@ mod tests {
     fn host(root: &Path) -> StoreHost {
         let store = Store::open(root, StoreOptions::default()).unwrap();
         let fetcher = Fetcher::new(FetchOptions::default());
-        let build = Box::new(|_: &[Wanted]| Ok(()));
+        let build = Box::new(|_: &[Wanted]| Ok(Vec::new()));
         StoreHost::new(
             Arc::new(store),
             Arc::new(fetcher),

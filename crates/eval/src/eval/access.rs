@@ -6,6 +6,8 @@
 
 use std::path::{Path, PathBuf};
 
+use xbuild_store_model::StorePath;
+
 use super::Evaluator;
 use crate::error::{EvalError, Result};
 use crate::host::Requisite;
@@ -28,7 +30,7 @@ impl Evaluator {
     fn allow_closure(&mut self, path: &Path) {
         let store_path = path
             .to_str()
-            .and_then(|text| xbuild_store_model::StorePath::parse_prefix(text).ok());
+            .and_then(|text| StorePath::parse_prefix(text).ok());
         let Some((store_path, _)) = store_path else {
             return;
         };
@@ -39,18 +41,12 @@ impl Evaluator {
     }
 
     /// Allows to read the outputs that were just built.
-    pub(super) fn allow_outputs(&mut self, built: &[Requisite]) {
+    pub(super) fn allow_outputs(&mut self, built: &[Requisite], paths: &[StorePath]) {
         if !self.is_limited() {
             return;
         }
-        for requisite in built {
-            let Requisite::Output(drv, output) = requisite else {
-                continue;
-            };
-            let Ok(derivation) = self.host.read_derivation(drv) else {
-                continue;
-            };
-            if let Some(path) = derivation.outputs.get(output).and_then(|o| o.path()) {
+        for (requisite, path) in built.iter().zip(paths) {
+            if let Requisite::Output(..) = requisite {
                 self.allow(Path::new(&path.to_string()));
             }
         }
