@@ -27,6 +27,15 @@ pub enum DrvHash {
     Deferred,
 }
 
+/// A derivation with its output paths filled in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Filled {
+    /// What [`hash_modulo`] is of it.
+    pub hash: DrvHash,
+    /// What [`Derivation::to_aterm`] is of it.
+    pub aterm: Vec<u8>,
+}
+
 /// The hash modulo of `drv`, whose output paths must be filled in already.
 /// `resolver` gives that of each input derivation; it should remember what it
 /// computed, since every derivation of a graph is asked for many times.
@@ -42,10 +51,10 @@ pub fn hash_modulo<E: From<Error>>(
         Kind::Fixed => Ok(fixed_hashes(drv)),
         Kind::Deferred | Kind::Floating => Ok(DrvHash::Deferred),
         Kind::InputAddressed => Ok(match input_hashes(drv, resolver)? {
-            Some(inputs) => DrvHash::Regular(Hash::of(
-                HashAlgo::Sha256,
-                &aterm::write_modulo(drv, &inputs, false),
-            )),
+            Some(inputs) => {
+                let inputs = aterm::input_list(&inputs);
+                DrvHash::Regular(aterm::write(drv, false).hash_with_inputs(&inputs))
+            }
             None => DrvHash::Deferred,
         }),
     }
@@ -74,8 +83,7 @@ fn fixed_hashes(drv: &Derivation) -> DrvHash {
 /// the environment variables named after the outputs, as `derivationStrict`
 /// does. Outputs to be computed are [`Output::Deferred`]; they stay so, with
 /// an empty variable, if an input's path is not known before its build. The
-/// variables of floating outputs get Nix's placeholder. Returns what
-/// [`hash_modulo`] is of the derivation then.
+/// variables of floating outputs get Nix's placeholder.
 ///
 /// # Errors
 /// Those of `resolver`; and when a path that is already there is wrong, the
@@ -83,18 +91,22 @@ fn fixed_hashes(drv: &Derivation) -> DrvHash {
 pub fn fill_outputs<E: From<Error>>(
     drv: &mut Derivation,
     resolver: &mut dyn FnMut(&StorePath) -> Result<DrvHash, E>,
-) -> Result<DrvHash, E> {
+) -> Result<Filled, E> {
+    let filled = |drv: &Derivation, hash| Filled {
+        hash,
+        aterm: drv.to_aterm(),
+    };
     match Kind::of(drv)? {
         Kind::Fixed => {
             fill_fixed(drv)?;
-            Ok(fixed_hashes(drv))
+            Ok(filled(drv, fixed_hashes(drv)))
         }
         Kind::Floating => {
             for name in drv.outputs.keys() {
                 drv.env
                     .insert(name.clone().into(), hash_placeholder(name).into());
             }
-            Ok(DrvHash::Deferred)
+            Ok(filled(drv, DrvHash::Deferred))
         }
         Kind::InputAddressed | Kind::Deferred => {
             let inputs = input_hashes(drv, resolver)?;
@@ -107,14 +119,16 @@ pub fn fill_outputs<E: From<Error>>(
                 drv.env.insert(name.clone().into(), Vec::new());
             }
             let Some(inputs) = inputs else {
-                return Ok(DrvHash::Deferred);
+                return Ok(filled(drv, DrvHash::Deferred));
             };
-            let masked = aterm::write_modulo(drv, &inputs, true);
-            fill_input_addressed(drv, &Hash::of(HashAlgo::Sha256, &masked))?;
-            Ok(DrvHash::Regular(Hash::of(
-                HashAlgo::Sha256,
-                &aterm::write_modulo(drv, &inputs, false),
-            )))
+            let inputs = aterm::input_list(&inputs);
+            let masked = aterm::write(drv, true).hash_with_inputs(&inputs);
+            fill_input_addressed(drv, &masked)?;
+            let text = aterm::write(drv, false);
+            Ok(Filled {
+                hash: DrvHash::Regular(text.hash_with_inputs(&inputs)),
+                aterm: text.bytes,
+            })
         }
     }
 }

@@ -17,6 +17,7 @@
 
 mod builtin;
 pub mod compare;
+mod derivation_writer;
 mod environment;
 pub mod error;
 pub mod eval_host;
