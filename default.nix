@@ -2,6 +2,7 @@
 #   BOARD-VARIANT-from-x86_64 …  board images and their flash scripts: targets.nix has the names
 #   hello, zlib, …               packages for any AArch64 Linux
 #   BOARD.hello, BOARD.zlib, …   the same, compiled for the board's CPU; boards with the same CPU share them
+#   native.hello, …              the packages for any AArch64, built on AArch64: on x86_64, in an emulator
 #   toolchains.…                 what they are built with
 #   targets                      data about the images, for `xbuild targets`
 #   lib.image                    makes an image of your own: { name, board, modules }
@@ -66,6 +67,7 @@ generic.x86_64-linux
 // builtins.mapAttrs (_: board: forBoard board (packagesForBoard "x86_64-linux" board)) boards
 // targets.attributes
 // {
+  native = generic.aarch64-linux;
   toolchains = toolchainsFor.x86_64-linux;
   targets = targets.list;
   lib = { inherit image; };

@@ -11,6 +11,9 @@ rec {
 
   boot = import ./boot.nix { inherit lock machine; };
 
+  # What runs AArch64 programs on x86_64. xbuild makes the same derivation by itself, out of the same lock, and no other depends on it.
+  emulator = import ./emulator.nix { lock = import ./lock.nix { machine = (import ./machine.nix).x86_64-linux; }; };
+
   # buildTools [ LAYER... ]: the tree a sandbox mounts as /usr.
   buildTools = import ./tree { inherit lock machine boot; };
   baseLayers = [ "native-gcc" "shell" ];

@@ -5,6 +5,7 @@
 
 mod building;
 mod concurrency;
+mod crashes;
 mod eval_jobs;
 mod evaluating;
 mod evaluation_errors;
@@ -12,6 +13,9 @@ mod failures;
 mod interactive;
 mod machines;
 mod sandbox;
+mod scheduling;
+mod several_users;
+mod store_commands;
 mod storing;
 #[path = "../support/mod.rs"]
 mod support;

@@ -233,6 +233,10 @@ impl Observer for Printer {
                 self.state().running.retain(|running| running.drv != *drv);
                 self.line(format!("error: {message}").as_bytes());
             }
+            Event::Retried { drv, message } => {
+                self.state().running.retain(|running| running.drv != *drv);
+                self.line(format!("warning: {message}").as_bytes());
+            }
             Event::Warning { message } => self.line(format!("warning: {message}").as_bytes()),
         }
     }

@@ -140,7 +140,7 @@ fn unpack_nar(archive: &Path, out: &Path) -> Result<(), FailureReason> {
     Ok(())
 }
 
-/// `debs`: store paths of packages, separated by blanks.
+/// `debs`: store paths of packages, separated by blanks. `only`: of what they have, just these files.
 fn unpack_debs(context: &Context<'_>, drv: &Derivation, out: &Path) -> Result<(), FailureReason> {
     let mut debs: Vec<PathBuf> = Vec::new();
     for name in variable(drv, "debs").unwrap_or_default().split_whitespace() {
@@ -161,6 +161,14 @@ fn unpack_debs(context: &Context<'_>, drv: &Derivation, out: &Path) -> Result<()
             "builtin:unpack-debs needs `debs`, the packages to unpack".to_owned(),
         ));
     }
-    xbuild_fetch::deb::unpack(&debs, out)
-        .map_err(|error| FailureReason::Unsupported(error.to_string()))
+    let only: Vec<&str> = variable(drv, "only")
+        .unwrap_or_default()
+        .split_whitespace()
+        .collect();
+    let unpacked = if only.is_empty() {
+        xbuild_fetch::deb::unpack(&debs, out)
+    } else {
+        xbuild_fetch::deb::unpack_only(&debs, &only, out)
+    };
+    unpacked.map_err(|error| FailureReason::Unsupported(error.to_string()))
 }

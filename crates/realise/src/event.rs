@@ -58,6 +58,13 @@ pub enum Event<'a> {
         /// The message for the user.
         message: &'a str,
     },
+    /// A step ended badly, and will be started once more.
+    Retried {
+        /// Its derivation.
+        drv: &'a StorePath,
+        /// What happened, for the user.
+        message: &'a str,
+    },
     /// Something a user should know that is no error.
     Warning {
         /// The message.

@@ -5,25 +5,30 @@ use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use xbuild_derivation::Derivation;
 use xbuild_fetch::Fetcher;
 use xbuild_sandbox::{Bind, CancelToken, ExtraBind, Report, Sandbox, ScratchPool, Spec, Status};
-use xbuild_store::{PathLocks, Scratch, Store, remove_tree};
+use xbuild_store::{PathLocks, Scratch, Store, Usage, remove_tree};
 use xbuild_store_model::StorePath;
 
 use crate::builtin;
 use crate::compare;
 use crate::environment::environment;
 use crate::error::{Error, FailureReason, StepFailure};
+use crate::estimate::Demand;
 use crate::event::{Event, Observer, StepKind};
 use crate::graphs::graphs;
+use crate::jobserver::{self, Jobserver};
 use crate::kept;
 use crate::log::Log;
+use crate::memory;
 use crate::options::{Options, attribute};
-use crate::outputs::{self, Made};
+use crate::outputs::{self, Made, Purpose};
 use crate::plan::{Step, output_paths, read_derivation};
+use crate::platform;
 use crate::settings::Settings;
 
 /// What every step of a run uses.
@@ -35,8 +40,14 @@ pub(crate) struct Context<'a> {
     pub(crate) fetcher: &'a Fetcher,
     pub(crate) settings: &'a Settings,
     pub(crate) observer: &'a dyn Observer,
+    /// Shared by all builds.
+    pub(crate) jobserver: &'a Jobserver,
+    /// How many processes the kernel had killed for want of memory when that was last asked.
+    pub(crate) kills: &'a AtomicU64,
     /// Stops the running steps.
     pub(crate) stop: &'a CancelToken,
+    /// Damaged outputs: a step that builds one again puts it in its place.
+    pub(crate) damaged: &'a BTreeSet<StorePath>,
 }
 
 /// How long to wait before a lock that another process holds is tried again.
@@ -51,11 +62,23 @@ struct Remains {
     environment: Option<Vec<u8>>,
 }
 
+/// How one step is to be run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Start {
+    pub(crate) demand: Demand,
+    /// It ran out of memory before, and nothing runs beside it.
+    pub(crate) alone: bool,
+}
+
 /// Runs one step. When it returns `Ok`, the outputs are valid (or, for a rebuild, equal).
-pub(crate) fn run(context: &Context<'_>, step: &Step) -> Result<Duration, Box<StepFailure>> {
+pub(crate) fn run(
+    context: &Context<'_>,
+    step: &Step,
+    start: Start,
+) -> Result<Duration, Box<StepFailure>> {
     let begun = Instant::now();
     let mut remains = Remains::default();
-    match run_locked(context, step, &mut remains) {
+    match run_locked(context, step, start, &mut remains) {
         Ok(()) => Ok(begun.elapsed()),
         Err(reason) => Err(Box::new(StepFailure {
             drv: step.drv_path.clone(),
@@ -70,6 +93,7 @@ pub(crate) fn run(context: &Context<'_>, step: &Step) -> Result<Duration, Box<St
 fn run_locked(
     context: &Context<'_>,
     step: &Step,
+    start: Start,
     remains: &mut Remains,
 ) -> Result<(), FailureReason> {
     let unbuildable =
@@ -93,10 +117,33 @@ fn run_locked(
         drv: &step.drv_path,
         kind: step.kind,
     });
+    // What this and others need is a temporary root by now.
+    context
+        .store
+        .auto_gc(&context.settings.store.auto_gc())
+        .map_err(Error::from)?;
     let scratch = WorkDir::new(context, step)?;
-    let made = build(context, step, &options, &paths, scratch.path(), remains);
+    let place = (scratch.path(), start);
+    let made = build(context, step, &options, &paths, place, remains);
     let ended = made.and_then(|(made, inputs)| {
-        if rebuild {
+        let finish = |made: &[Made], purpose| {
+            outputs::finish(
+                context.store,
+                &step.drv_path,
+                &step.drv,
+                &options,
+                made,
+                &inputs,
+                purpose,
+            )
+        };
+        if rebuild && all.iter().any(|path| context.damaged.contains(path)) {
+            let damaged: Vec<Made> = made
+                .into_iter()
+                .filter(|output| context.damaged.contains(&output.path))
+                .collect();
+            finish(&damaged, Purpose::Repair)
+        } else if rebuild {
             compare_outputs(context, made)
         } else {
             // An output that is valid already stays what it is; what else lies at a path was never registered.
@@ -105,19 +152,12 @@ fn run_locked(
                 .filter(|output| !valid[&output.name])
                 .collect();
             for output in &made {
-                let leftover = context.store.physical(&output.path);
-                if fs::symlink_metadata(&leftover).is_ok() {
-                    remove_tree(&leftover).map_err(Error::from)?;
-                }
+                context
+                    .store
+                    .remove_leftover(&output.path)
+                    .map_err(Error::from)?;
             }
-            outputs::finish(
-                context.store,
-                &step.drv_path,
-                &step.drv,
-                &options,
-                &made,
-                &inputs,
-            )
+            finish(&made, Purpose::Register)
         }
     });
     if ended.is_ok() {
@@ -125,7 +165,8 @@ fn run_locked(
         return ended;
     }
     let build_dir = scratch.path().join("build");
-    if context.settings.keep_failed && build_dir.is_dir() {
+    let is_last = !matches!(ended, Err(FailureReason::OutOfMemory { alone: false, .. }));
+    if context.settings.keep_failed && is_last && build_dir.is_dir() {
         let kept = kept::keep(
             context.store.root(),
             &step.drv.name,
@@ -219,7 +260,7 @@ fn build(
     step: &Step,
     options: &Options,
     paths: &BTreeMap<String, StorePath>,
-    scratch: &Path,
+    (scratch, start): (&Path, Start),
     remains: &mut Remains,
 ) -> Result<(Vec<Made>, BTreeSet<StorePath>), FailureReason> {
     let drv = &step.drv;
@@ -252,8 +293,15 @@ fn build(
         builtin::run(&builtin, &step.drv_path, drv, &output.physical)?;
         return Ok((made, inputs));
     }
-    check_system(context.settings, drv)?;
-    let spec = spec(context, drv, options, paths, &inputs, scratch)?;
+    platform::check(context.settings, drv)?;
+    let mut spec = spec(context, drv, options, paths, &inputs, scratch)?;
+    let cores = u32::try_from(context.settings.build_cores()).unwrap_or(u32::MAX);
+    let lent = if start.demand.jobserver { cores - 1 } else { 0 };
+    let seat = context.jobserver.join(start.demand.spec.processors, lent)?;
+    if let Some(pipe) = &seat.pipe {
+        show_jobserver(&mut spec, pipe, cores);
+    }
+    let killed_before = context.kills.load(Ordering::Relaxed);
     let log_path = context.store.log_path(&step.drv_path);
     let mut log = Log::new(
         log_path,
@@ -264,23 +312,77 @@ fn build(
     let report = context
         .sandbox
         .run(&spec, context.stop, &mut |bytes| log.write(bytes));
+    drop(seat);
     let (path, tail) = log.finish()?;
     remains.log = path;
     remains.tail = tail;
     remains.environment = Some(kept::environment(&spec));
     let report = report.map_err(Error::from)?;
-    ended_well(&report, context.settings)?;
+    ended_well(&report, context.settings).map_err(|reason| {
+        let killed = memory::kills().is_some_and(|kills| kills > killed_before);
+        out_of_memory(reason, killed, start.alone)
+    })?;
     remains.tail.clear();
     let system = String::from_utf8_lossy(&drv.system);
     // Only a guess for later runs: a failure to note it is no failure of the build.
     let _ = context
         .store
         .builds()
-        .and_then(|builds| builds.record_build(&drv.name, &system, report.wall, report.max_rss));
+        .and_then(|builds| builds.record_build(&drv.name, &system, usage(&report)));
     Ok((
         made(&|path| spec.physical(Path::new(&path.to_string()))),
         inputs,
     ))
+}
+
+/// Shows a build its pipe, and says where it is. What the derivation itself sets stays.
+fn show_jobserver(spec: &mut Spec, pipe: &Path, cores: u32) {
+    spec.extra_binds.push(ExtraBind {
+        source: pipe.to_owned(),
+        target: PathBuf::from(jobserver::PATH),
+        optional: false,
+    });
+    for name in ["MAKEFLAGS", "CARGO_MAKEFLAGS"] {
+        if spec.env.iter().all(|(known, _)| known != name) {
+            spec.env
+                .push((name.into(), jobserver::make_flags(cores).into()));
+        }
+    }
+}
+
+/// What a build used, for later ones. Where no control group counts, the sandbox knows the greatest process; with several at a time, so
+/// many of them may have been that great.
+fn usage(report: &Report) -> Usage {
+    let busy = (report.user + report.sys).as_micros().saturating_mul(1000);
+    let processors = u64::try_from(busy / report.wall.as_micros().max(1)).unwrap_or(u64::MAX);
+    let counted = report.peak_memory.filter(|peak| *peak != report.max_rss);
+    let side_by_side = processors.div_ceil(1000).max(1);
+    Usage {
+        duration: report.wall,
+        peak_memory: counted.unwrap_or_else(|| report.max_rss.saturating_mul(side_by_side)),
+        processors,
+    }
+}
+
+/// The exit code of a shell, or of what runs programs like one, whose program was killed.
+const KILLED: i32 = 128 + 9;
+
+/// Whether a build failed for want of memory: the kernel has killed some process of the machine since it began (`killed`), or its
+/// builder was killed, and not by us.
+fn out_of_memory(reason: FailureReason, killed: bool, alone: bool) -> FailureReason {
+    let looks_so = match reason {
+        FailureReason::Signal(9) | FailureReason::Exit(KILLED) => true,
+        FailureReason::Exit(_) | FailureReason::Signal(_) => killed,
+        _ => false,
+    };
+    if looks_so {
+        FailureReason::OutOfMemory {
+            ended: reason.to_string(),
+            alone,
+        }
+    } else {
+        reason
+    }
 }
 
 fn ended_well(report: &Report, settings: &Settings) -> Result<(), FailureReason> {
@@ -305,33 +407,11 @@ fn ended_well(report: &Report, settings: &Settings) -> Result<(), FailureReason>
     }
 }
 
-/// Refuses what this machine cannot run.
-pub(crate) fn check_system(settings: &Settings, drv: &Derivation) -> Result<(), FailureReason> {
-    let system = String::from_utf8_lossy(&drv.system);
-    if system == settings.system
-        || (system == "i686-linux" && settings.system == "x86_64-linux")
-        || drv.builder.starts_with(builtin::PREFIX)
-    {
-        return Ok(());
-    }
-    let hint = match (system == "aarch64-linux", attribute(drv, "crossTarget")) {
-        (true, Some(cross)) => format!(
-            "\nhint: building on AArch64 under emulation does not exist yet; the same, built on x86_64, is the target {cross}"
-        ),
-        (true, None) => {
-            "\nhint: building on AArch64 under emulation does not exist yet; build the cross-compiled derivation instead"
-                .to_owned()
-        }
-        (false, _) => String::new(),
-    };
-    Err(FailureReason::Unsupported(format!(
-        "it is to be built on `{system}`, but this machine builds for `{}`{hint}",
-        settings.system
-    )))
-}
-
 /// The closure of everything that `drv` takes as input.
-fn input_closure(store: &Store, drv: &Derivation) -> Result<BTreeSet<StorePath>, FailureReason> {
+pub(crate) fn input_closure(
+    store: &Store,
+    drv: &Derivation,
+) -> Result<BTreeSet<StorePath>, FailureReason> {
     let mut direct: BTreeSet<StorePath> = drv.input_srcs.clone();
     for (input, outputs) in &drv.input_drvs {
         let input_drv = read_derivation(store, input)?;
@@ -383,7 +463,13 @@ fn spec(
         .map(|path| PathBuf::from(path.to_string()))
         .collect();
     spec.network = drv.fixed_output().is_some();
+    spec.emulator = platform::emulator(context.store, context.settings, drv)?;
     spec.linux32 = drv.system == b"i686-linux";
+    spec.user_namespaces = context.settings.sandbox_user_namespaces;
+    spec.max_processes = context.settings.max_build_processes;
+    spec.max_processes_together = spec
+        .max_processes
+        .map(|limit| limit.saturating_mul(context.settings.max_jobs.max(1) as u64));
     spec.timeout = context.settings.timeout;
     spec.max_silent = context.settings.max_silent_time;
     spec.max_log = context.settings.max_build_log_size;

@@ -57,10 +57,16 @@ pub enum Step {
     Seccomp,
     /// Execute the builder.
     Execute,
+    /// Mount `binfmt_misc` in a user namespace.
+    MountEmulation,
+    /// Register the emulator.
+    RegisterEmulator,
+    /// Separate the build from abstract unix sockets of others.
+    Landlock,
 }
 
 impl Step {
-    const ALL: [Step; 23] = [
+    const ALL: [Step; 26] = [
         Step::UserNamespace,
         Step::IdMaps,
         Step::SpawnerMounts,
@@ -84,6 +90,9 @@ impl Step {
         Step::StartBuilder,
         Step::Seccomp,
         Step::Execute,
+        Step::MountEmulation,
+        Step::RegisterEmulator,
+        Step::Landlock,
     ];
 
     pub(crate) fn from_code(code: u32) -> Option<Step> {
@@ -116,6 +125,9 @@ impl Step {
             Step::StartBuilder => "create the builder's process",
             Step::Seccomp => "install the system-call filter",
             Step::Execute => "execute the builder",
+            Step::MountEmulation => "mount binfmt_misc in a user namespace",
+            Step::RegisterEmulator => "register the emulator",
+            Step::Landlock => "separate the build from abstract unix sockets of others",
         }
     }
 }
@@ -160,6 +172,14 @@ pub enum SandboxError {
         source_path: PathBuf,
         /// The logical path.
         target: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The emulator of a build for another processor cannot be read.
+    #[error("the emulator {} cannot be opened: {error}", path.display())]
+    Emulator {
+        /// Its physical path.
+        path: PathBuf,
         /// What the system said.
         error: io::Error,
     },

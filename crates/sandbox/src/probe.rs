@@ -11,8 +11,8 @@ use crate::cancel::CancelToken;
 use crate::error::{SandboxError, Step};
 use crate::layout;
 use crate::plan::FLAG_PROBE;
-use crate::sandbox::{Limits, Sandbox};
-use crate::spec::Spec;
+use crate::sandbox::{Limits, Sandbox, With};
+use crate::spec::{Emulator, Machine, Spec};
 
 /// Sandboxes do not work on this machine as it is set up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +61,18 @@ impl Unavailable {
 
 /// Tries a whole sandbox, all but the builder, and explains a failure.
 pub fn probe() -> Result<(), Unavailable> {
+    try_sandbox(None)
+}
+
+/// Tries the same with an emulator: this very program, which nothing will run.
+pub fn probe_emulation() -> Result<(), Unavailable> {
+    try_sandbox(Some(&Emulator {
+        program: "/proc/self/exe".into(),
+        machine: Machine::Aarch64,
+    }))
+}
+
+fn try_sandbox(emulator: Option<&Emulator>) -> Result<(), Unavailable> {
     let facts = Facts::gather();
     let blame =
         |step, errno: Option<i32>| Unavailable::new(step, errno.unwrap_or(libc::EIO), &facts);
@@ -79,6 +91,10 @@ pub fn probe() -> Result<(), Unavailable> {
         })?;
         sandbox.run_plan(
             &plan,
+            With {
+                emulator,
+                cgroup: None,
+            },
             Limits::default(),
             &cancel,
             &mut |_| {},
@@ -230,6 +246,31 @@ pub(crate) fn explain(step: Step, errno: i32, facts: &Facts) -> Option<(String, 
             "boot a newer kernel (on Debian 11: `sudo apt-get install -t bullseye-backports linux-image-amd64`)".to_owned(),
         );
     }
+    if step == Step::MountEmulation {
+        let cause = match (facts.kernel < (6, 7), errno) {
+            (true, _) => format!(
+                "this kernel is Linux {}.{}; user namespaces have emulators of their own since 6.7",
+                facts.kernel.0, facts.kernel.1
+            ),
+            (false, Errno::NODEV) => {
+                "the kernel has no binfmt_misc (CONFIG_BINFMT_MISC), or its module is not loaded"
+                    .to_owned()
+            }
+            (false, _) => {
+                "the kernel does not let this user namespace mount binfmt_misc".to_owned()
+            }
+        };
+        return answer(
+            &cause,
+            "run `sudo modprobe binfmt_misc` or boot a newer kernel, or register an emulator for the whole machine (`sudo apt-get install qemu-user-static`) and set `extra-platforms = aarch64-linux`".to_owned(),
+        );
+    }
+    if step == Step::RegisterEmulator {
+        return answer(
+            "the emulator cannot be executed: it must be a statically linked program with execute permission, on a file system that is not mounted noexec",
+            "correct the setting `emulators`, or move the store to such a file system".to_owned(),
+        );
+    }
     if !denied && errno != Errno::NOSYS {
         return None;
     }
@@ -372,6 +413,30 @@ mod tests {
                 facts(),
                 "chroot",
                 "outside of the chroot",
+            ),
+            (
+                Step::MountEmulation,
+                libc::EPERM,
+                facts(),
+                "Linux 6.1; user namespaces have emulators of their own since 6.7",
+                "extra-platforms = aarch64-linux",
+            ),
+            (
+                Step::MountEmulation,
+                libc::ENODEV,
+                Facts {
+                    kernel: (6, 18),
+                    ..facts()
+                },
+                "CONFIG_BINFMT_MISC",
+                "modprobe binfmt_misc",
+            ),
+            (
+                Step::RegisterEmulator,
+                libc::EACCES,
+                facts(),
+                "statically linked",
+                "setting `emulators`",
             ),
             (
                 Step::Clone,

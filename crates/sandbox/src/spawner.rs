@@ -6,8 +6,6 @@
 //!
 //! After its fork it allocates nothing, takes no lock and prints nothing: xbuild may have had other threads.
 
-use std::ffi::CStr;
-use std::io::Write as _;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags};
@@ -18,19 +16,31 @@ use rustix::thread::UnshareFlags;
 use crate::error::Step;
 use crate::identity::{Identity, ROOT_BUILD_ID};
 use crate::init;
-use crate::spec::{INSIDE_GID, INSIDE_UID};
+use crate::namespace::{self, Emulating};
+use crate::network::Network;
+use crate::seccomp::Filter;
+use crate::spec::{INSIDE_GID, INSIDE_UID, Machine};
 use crate::sys::{self, Cloned};
 use crate::wire::{self, MESSAGE_MAX, Message, Received};
 
 /// The greatest number of builds at once; each needs two descriptors here.
 const MAX_BUILDS: usize = 256;
 
+/// The greatest number of emulators that the builds of one process use.
+const MAX_EMULATORS: usize = 8;
+
+/// The greatest number of network namespaces that wait for a build; each has nine descriptors.
+const MAX_NETWORKS: usize = 32;
+
 /// What builds inherit from the spawner.
 pub(crate) struct Context<'a> {
     pub(crate) identity: Identity,
-    pub(crate) seccomp: &'a [libc::sock_filter],
+    /// The programs of [`Filter::ALL`].
+    pub(crate) seccomp: &'a [Vec<libc::sock_filter>; 4],
     /// The spawner itself, so that a build can see that it has died.
     pub(crate) spawner: BorrowedFd<'a>,
+    /// The network namespace of the build, unless it stays in the machine's.
+    pub(crate) network: Option<BorrowedFd<'a>>,
     /// For builds of root: the user namespace they enter when their mounts are done.
     pub(crate) user_namespace: Option<BorrowedFd<'a>>,
 }
@@ -64,8 +74,10 @@ impl Spawner {
         let mut state = State {
             builds: Vec::with_capacity(MAX_BUILDS),
             polled: Vec::with_capacity(2 * MAX_BUILDS + 1),
+            emulations: Vec::with_capacity(MAX_EMULATORS),
+            networks: Vec::with_capacity(MAX_NETWORKS),
         };
-        let seccomp = crate::seccomp::program();
+        let seccomp = Filter::ALL.map(crate::seccomp::program);
         // SAFETY: the child takes no lock: it runs `serve` alone, which does system calls on prepared memory.
         let pid = unsafe { sys::fork() }.map_err(failed(Step::Clone))?;
         if pid == 0 {
@@ -115,18 +127,31 @@ struct Build {
     pidfd: OwnedFd,
     control: OwnedFd,
     killed: bool,
+    /// Its network namespace, unless that is the machine's.
+    network: Option<Network>,
+}
+
+/// An emulator that builds have used, and its user namespace.
+struct Emulation {
+    /// The file: device and inode.
+    program: (u64, u64),
+    machine: Machine,
+    emulating: Emulating,
 }
 
 struct State {
     builds: Vec<Build>,
     polled: Vec<libc::pollfd>,
+    emulations: Vec<Emulation>,
+    /// Network namespaces that no build has now, as good as new.
+    networks: Vec<Network>,
 }
 
 /// The life of the spawner.
 fn serve(
     state: &mut State,
     identity: Identity,
-    seccomp: &[libc::sock_filter],
+    seccomp: &[Vec<libc::sock_filter>; 4],
     requests: OwnedFd,
 ) -> ! {
     let requests = match isolate(requests) {
@@ -146,6 +171,7 @@ fn serve(
         }
     };
     let context = Context {
+        network: None,
         identity,
         seccomp,
         spawner: spawner.as_fd(),
@@ -207,12 +233,12 @@ fn enter_namespaces(identity: Identity) -> Result<Prepared, (Step, Errno)> {
             // SAFETY: this process has one thread and shares no descriptor table.
             unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWUSER) }
                 .map_err(|errno| (Step::UserNamespace, errno))?;
-            write_maps(c"/proc/self/", uid, gid).map_err(|errno| (Step::IdMaps, errno))?;
+            namespace::map_own_ids((uid, gid)).map_err(|errno| (Step::IdMaps, errno))?;
             None
         }
         Identity::Root { .. } => {
             rustix::thread::set_thread_groups(&[]).map_err(|errno| (Step::Privileges, errno))?;
-            Some(build_user_namespace()?)
+            Some(namespace::plain((ROOT_BUILD_ID, ROOT_BUILD_ID))?)
         }
     };
     // SAFETY: as above.
@@ -227,79 +253,6 @@ fn enter_namespaces(identity: Identity) -> Result<Prepared, (Step, Errno)> {
     let own = pidfd_open(rustix::process::getpid(), PidfdFlags::empty())
         .map_err(|errno| (Step::Clone, errno))?;
     Ok((own, user_namespace))
-}
-
-/// A user namespace, without processes, in which the builder's ids are [`ROOT_BUILD_ID`] of the machine.
-#[allow(unsafe_code)]
-fn build_user_namespace() -> Result<OwnedFd, (Step, Errno)> {
-    // SAFETY: this process has one thread; the child only waits to be killed.
-    match unsafe { sys::clone_process(libc::CLONE_NEWUSER as u64) }
-        .map_err(|errno| (Step::UserNamespace, errno))?
-    {
-        Cloned::Child => {
-            let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
-            loop {
-                let _ = sys::poll(&mut [], -1);
-            }
-        }
-        Cloned::Parent { pid, pidfd } => {
-            let opened = proc_path(pid, "").and_then(|directory| {
-                write_maps(directory.as_c_str()?, ROOT_BUILD_ID, ROOT_BUILD_ID)?;
-                rustix::fs::open(
-                    proc_path(pid, "ns/user")?.as_c_str()?,
-                    OFlags::RDONLY | OFlags::CLOEXEC,
-                    Mode::empty(),
-                )
-            });
-            let _ = pidfd_send_signal(&pidfd, Signal::KILL);
-            let _ = sys::wait4(pid);
-            opened.map_err(|errno| (Step::IdMaps, errno))
-        }
-    }
-}
-
-/// A path or line put together without allocation.
-struct Text {
-    bytes: [u8; 128],
-    length: usize,
-}
-
-impl Text {
-    fn new(arguments: std::fmt::Arguments<'_>) -> Result<Text, Errno> {
-        let mut bytes = [0; 128];
-        let mut rest = &mut bytes[..127];
-        rest.write_fmt(arguments).map_err(|_| Errno::NAMETOOLONG)?;
-        let length = 127 - rest.len();
-        Ok(Text { bytes, length })
-    }
-
-    fn as_c_str(&self) -> Result<&CStr, Errno> {
-        CStr::from_bytes_with_nul(&self.bytes[..=self.length]).map_err(|_| Errno::INVAL)
-    }
-}
-
-fn proc_path(pid: libc::pid_t, rest: &str) -> Result<Text, Errno> {
-    Text::new(format_args!("/proc/{pid}/{rest}"))
-}
-
-/// Maps the ids inside to one uid and one gid outside, for the process whose directory in `/proc` is given, with the
-/// slash at its end (user_namespaces(7)).
-fn write_maps(directory: &CStr, uid: u32, gid: u32) -> Result<(), Errno> {
-    let directory = directory.to_str().map_err(|_| Errno::INVAL)?;
-    let write = |name: &str, line: std::fmt::Arguments<'_>| {
-        let path = Text::new(format_args!("{directory}{name}"))?;
-        let file = rustix::fs::open(
-            path.as_c_str()?,
-            OFlags::WRONLY | OFlags::CLOEXEC,
-            Mode::empty(),
-        )?;
-        let line = Text::new(line)?;
-        rustix::io::write(&file, &line.bytes[..line.length]).map(drop)
-    };
-    // Without this an ordinary user may not write a gid map.
-    write("setgroups", format_args!("deny"))?;
-    write("gid_map", format_args!("{INSIDE_GID} {gid} 1\n"))?;
-    write("uid_map", format_args!("{INSIDE_UID} {uid} 1\n"))
 }
 
 /// Waits until a request has come, a build has ended, or a build is to be killed.
@@ -346,6 +299,12 @@ fn reap(state: &mut State) {
                 }
                 .send(&build.control);
             }
+            if let Some(network) = build.network
+                && state.networks.len() < MAX_NETWORKS
+                && network.is_untouched()
+            {
+                state.networks.push(network);
+            }
         } else if asked {
             // Killing PID 1 kills its namespace. It fails only if init has just ended, which the next round sees.
             let _ = pidfd_send_signal(&build.pidfd, Signal::KILL);
@@ -356,34 +315,92 @@ fn reap(state: &mut State) {
 
 /// Clones the first process of a build.
 #[allow(unsafe_code)]
-fn start(state: &mut State, context: &Context<'_>, request: wire::Request) {
-    let refuse = |errno: Errno| {
-        let _ = Message::Failed {
-            step: Step::Clone as u32,
+fn start(state: &mut State, context: &Context<'_>, mut request: wire::Request) {
+    let refuse = |(step, errno): (Step, Errno)| {
+        let _ = Message::Refused {
+            step: step as u32,
             errno: errno.raw_os_error(),
-            path: b"",
         }
         .send(&request.control);
     };
     if state.builds.len() == MAX_BUILDS {
-        return refuse(Errno::AGAIN);
+        return refuse((Step::Clone, Errno::AGAIN));
     }
-    let mut flags =
-        libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
-    if !request.network {
-        flags |= libc::CLONE_NEWNET;
-    }
+    let user_namespace = match &request.emulator {
+        None => context.user_namespace,
+        Some((program, machine)) => {
+            match emulation(&mut state.emulations, context, program.as_fd(), *machine) {
+                Ok(namespace) => Some(namespace),
+                Err(failure) => return refuse(failure),
+            }
+        }
+    };
+    let network = if request.network {
+        None
+    } else {
+        match state.networks.pop().map_or_else(Network::new, Ok) {
+            Ok(network) => Some(network),
+            Err(failure) => return refuse(failure),
+        }
+    };
+    let flags = libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
     // SAFETY: this process has one thread, and `init::run` uses no thread ids.
-    match unsafe { sys::clone_process(flags as u64) } {
-        Ok(Cloned::Child) => init::run(context, &request),
+    let mut cloned =
+        unsafe { sys::clone_process(flags as u64, request.cgroup.as_ref().map(AsFd::as_fd)) };
+    if cloned.is_err() && request.cgroup.is_some() {
+        // Better outside of its control group than not at all.
+        request.cgroup = None;
+        // SAFETY: as above.
+        cloned = unsafe { sys::clone_process(flags as u64, None) };
+    }
+    match cloned {
+        Ok(Cloned::Child) => init::run(
+            &Context {
+                user_namespace,
+                network: network.as_ref().map(Network::namespace),
+                ..*context
+            },
+            &request,
+        ),
         Ok(Cloned::Parent { pid, pidfd }) => state.builds.push(Build {
             pid,
             pidfd,
             control: request.control,
             killed: false,
+            network,
         }),
-        Err(errno) => refuse(errno),
+        Err(errno) => refuse((Step::Clone, errno)),
     }
+}
+
+/// The user namespace in which `program` emulates `machine`; made when it is first asked for.
+fn emulation<'a>(
+    known: &'a mut Vec<Emulation>,
+    context: &Context<'_>,
+    program: BorrowedFd<'_>,
+    machine: Machine,
+) -> Result<BorrowedFd<'a>, (Step, Errno)> {
+    let stat = rustix::fs::fstat(program).map_err(|errno| (Step::RegisterEmulator, errno))?;
+    let file = (stat.st_dev, stat.st_ino);
+    let same = |it: &Emulation| it.program == file && it.machine == machine;
+    let at = match known.iter().position(same) {
+        Some(at) => at,
+        None if known.len() == MAX_EMULATORS => return Err((Step::RegisterEmulator, Errno::MFILE)),
+        None => {
+            let outside = match context.identity {
+                // The spawner is the builder in a user namespace of its own already.
+                Identity::Caller { .. } => (INSIDE_UID, INSIDE_GID),
+                Identity::Root { .. } => (ROOT_BUILD_ID, ROOT_BUILD_ID),
+            };
+            known.push(Emulation {
+                program: file,
+                machine,
+                emulating: namespace::emulating(outside, program, machine)?,
+            });
+            known.len() - 1
+        }
+    };
+    Ok(known[at].emulating.namespace.as_fd())
 }
 
 /// The process id of this module's process, for tests that end it.

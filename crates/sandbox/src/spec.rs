@@ -45,11 +45,18 @@ pub struct Spec {
     pub max_silent: Option<Duration>,
     /// The greatest log, in bytes. No byte beyond it is delivered.
     pub max_log: Option<u64>,
-    /// The greatest number of processes and threads at once (`RLIMIT_NPROC`); none means the machine's limit.
-    /// Where xbuild runs as root, all running builds count together.
+    /// The greatest number of processes and threads at once, where builds have control groups ([`Sandbox::has_cgroups`](crate::Sandbox::has_cgroups));
+    /// none means the machine's limit.
     pub max_processes: Option<u64>,
+    /// The same where they have not: then it is `RLIMIT_NPROC`, for which all running builds of a [`Sandbox`](crate::Sandbox) count
+    /// together. At most what the caller itself may have.
+    pub max_processes_together: Option<u64>,
+    /// What runs the programs of the build, if they are for another processor.
+    pub emulator: Option<Emulator>,
     /// Whether `uname` says a 32-bit machine (`i686-linux` on x86_64).
     pub linux32: bool,
+    /// Whether the build may make user namespaces of its own, and mount in them, as far as the machine allows it.
+    pub user_namespaces: bool,
     /// Whether addresses stay randomised. Off by default, as in Nix: some programs leak addresses into outputs.
     pub randomise_addresses: bool,
 }
@@ -72,7 +79,10 @@ impl Spec {
             max_silent: None,
             max_log: None,
             max_processes: None,
+            max_processes_together: None,
+            emulator: None,
             linux32: false,
+            user_namespaces: false,
             randomise_addresses: false,
         }
     }
@@ -91,6 +101,31 @@ impl Spec {
             .or_else(|_| inside.strip_prefix("/"))
             .unwrap_or(inside);
         self.work_dir.join(relative)
+    }
+}
+
+/// A program that runs those of another processor, as `qemu-user` does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Emulator {
+    /// Its physical path. It must be statically linked, since it runs inside; the build does not see its file.
+    pub program: PathBuf,
+    /// The processor whose programs it runs.
+    pub machine: Machine,
+}
+
+/// A processor that can be emulated, by its number in ELF files (`e_machine`). All are 64-bit and little-endian.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u16)]
+pub enum Machine {
+    /// AArch64 (`EM_AARCH64`).
+    Aarch64 = 183,
+}
+
+impl Machine {
+    pub(crate) fn from_code(code: u16) -> Option<Machine> {
+        [Machine::Aarch64]
+            .into_iter()
+            .find(|machine| *machine as u16 == code)
     }
 }
 
@@ -194,6 +229,9 @@ pub struct Report {
     pub sys: Duration,
     /// The greatest resident set of one of its processes, in bytes. (The least that can be seen is the spawner's own, some MB.)
     pub max_rss: u64,
+    /// The greatest memory of the whole build at one time, in bytes: what its control group counted (`memory.peak`, cgroup v2), page
+    /// cache included; else [`Report::max_rss`], which is less when processes run side by side. None when nothing ran.
+    pub peak_memory: Option<u64>,
     /// The length of the log as written by the build, in bytes.
     pub log_bytes: u64,
 }

@@ -10,6 +10,8 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
 };
 
+use crate::spec::Machine;
+
 /// Both ends of a new packet socket.
 pub(crate) fn pair() -> Result<(OwnedFd, OwnedFd), Errno> {
     socketpair(
@@ -30,23 +32,59 @@ pub(crate) struct Request {
     pub(crate) control: OwnedFd,
     /// Whether the build shares the machine's network.
     pub(crate) network: bool,
+    /// Whether the control group limits the number of processes, so that nothing else need to.
+    pub(crate) limited: bool,
+    /// The control group to start in.
+    pub(crate) cgroup: Option<OwnedFd>,
+    /// The emulator's program, open, and what it emulates.
+    pub(crate) emulator: Option<(OwnedFd, Machine)>,
 }
+
+/// Bits of the first byte of a request; each descriptor that may be there has one, in this order.
+const NETWORK: u8 = 1;
+const LIMITED: u8 = 1 << 1;
+const EMULATOR: u8 = 1 << 2;
+const CGROUP: u8 = 1 << 3;
 
 /// Sends a request, handing over its descriptors.
 pub(crate) fn send_request(socket: impl AsFd, request: &Request) -> Result<(), Errno> {
-    let fds: [BorrowedFd<'_>; 3] = [
-        request.plan.as_fd(),
+    let plan = request.plan.as_fd();
+    let mut fds: [BorrowedFd<'_>; 5] = [
+        plan,
         request.log.as_fd(),
         request.control.as_fd(),
+        plan,
+        plan,
     ];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
+    let mut count = 3;
+    let mut flags = 0;
+    let mut machine = 0;
+    if request.network {
+        flags |= NETWORK;
+    }
+    if request.limited {
+        flags |= LIMITED;
+    }
+    if let Some((program, emulated)) = &request.emulator {
+        flags |= EMULATOR;
+        machine = *emulated as u16;
+        fds[count] = program.as_fd();
+        count += 1;
+    }
+    if let Some(cgroup) = &request.cgroup {
+        flags |= CGROUP;
+        fds[count] = cgroup.as_fd();
+        count += 1;
+    }
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(5))];
     let mut control = SendAncillaryBuffer::new(&mut space);
-    control.push(SendAncillaryMessage::ScmRights(&fds));
-    let byte = [u8::from(request.network)];
+    control.push(SendAncillaryMessage::ScmRights(&fds[..count]));
+    let [low, high] = machine.to_le_bytes();
+    let head = [flags, low, high];
     loop {
         match sendmsg(
             &socket,
-            &[IoSlice::new(&byte)],
+            &[IoSlice::new(&head)],
             &mut control,
             SendFlags::NOSIGNAL,
         ) {
@@ -67,19 +105,19 @@ pub(crate) enum Received {
 
 /// Receives one request.
 pub(crate) fn receive_request(socket: impl AsFd) -> Result<Received, Errno> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(5))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
-    let mut byte = [0];
+    let mut head = [0; 3];
     let got = recvmsg(
         socket,
-        &mut [IoSliceMut::new(&mut byte)],
+        &mut [IoSliceMut::new(&mut head)],
         &mut control,
         RecvFlags::CMSG_CLOEXEC,
     )?;
     if got.bytes == 0 {
         return Ok(Received::Closed);
     }
-    let mut fds = [None, None, None];
+    let mut fds: [Option<OwnedFd>; 5] = [const { None }; 5];
     let mut places = fds.iter_mut();
     for message in control.drain() {
         if let RecvAncillaryMessage::ScmRights(received) = message {
@@ -88,15 +126,66 @@ pub(crate) fn receive_request(socket: impl AsFd) -> Result<Received, Errno> {
             }
         }
     }
-    Ok(match fds {
-        [Some(plan), Some(log), Some(control)] => Received::Request(Request {
-            plan,
-            log,
-            control,
-            network: byte[0] != 0,
-        }),
-        _ => Received::Incomplete,
-    })
+    let [flags, low, high] = head;
+    let mut fds = fds.into_iter().flatten();
+    let (Some(plan), Some(log), Some(control)) = (fds.next(), fds.next(), fds.next()) else {
+        return Ok(Received::Incomplete);
+    };
+    let mut request = Request {
+        plan,
+        log,
+        control,
+        network: flags & NETWORK != 0,
+        limited: flags & LIMITED != 0,
+        emulator: None,
+        cgroup: None,
+    };
+    if flags & EMULATOR != 0 {
+        request.emulator = fds
+            .next()
+            .zip(Machine::from_code(u16::from_le_bytes([low, high])));
+        if request.emulator.is_none() {
+            return Ok(Received::Incomplete);
+        }
+    }
+    if flags & CGROUP != 0 {
+        request.cgroup = fds.next();
+    }
+    Ok(Received::Request(request))
+}
+
+/// Sends one descriptor.
+pub(crate) fn send_descriptor(socket: impl AsFd, fd: BorrowedFd<'_>) -> Result<(), Errno> {
+    let fds = [fd];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    control.push(SendAncillaryMessage::ScmRights(&fds));
+    sendmsg(
+        &socket,
+        &[IoSlice::new(&[0])],
+        &mut control,
+        SendFlags::NOSIGNAL,
+    )
+    .map(drop)
+}
+
+/// Receives one descriptor.
+pub(crate) fn receive_descriptor(socket: impl AsFd) -> Result<OwnedFd, Errno> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    recvmsg(
+        socket,
+        &mut [IoSliceMut::new(&mut [0])],
+        &mut control,
+        RecvFlags::CMSG_CLOEXEC,
+    )?;
+    control
+        .drain()
+        .find_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(mut received) => received.next(),
+            _ => None,
+        })
+        .ok_or(Errno::BADMSG)
 }
 
 /// A message from the spawner or from a build's init, about one build.
@@ -110,6 +199,8 @@ pub(crate) enum Message<'a> {
         errno: i32,
         path: &'a [u8],
     },
+    /// The build's first process could not be made, because this step failed.
+    Refused { step: u32, errno: i32 },
     /// `execve` of the builder failed; `problem` is a [`Problem`], `path` what it is about.
     NotExecuted {
         problem: Problem,
@@ -165,6 +256,7 @@ impl<'a> Message<'a> {
             Message::Failed { step, errno, path } => {
                 ([1, u64::from(step), signed(errno), 0, 0], path)
             }
+            Message::Refused { step, errno } => ([5, u64::from(step), signed(errno), 0, 0], &[]),
             Message::NotExecuted {
                 problem,
                 errno,
@@ -229,6 +321,10 @@ impl<'a> Message<'a> {
                 sys: words[3],
                 max_rss: words[4],
             },
+            5 => Message::Refused {
+                step: words[1] as u32,
+                errno: signed(words[2]),
+            },
             _ => return None,
         })
     }
@@ -253,6 +349,7 @@ mod tests {
                 errno: -5,
                 path: b"",
             },
+            Message::Refused { step: 3, errno: 12 },
             Message::BuilderEnded {
                 status: 256,
                 max_rss: 1 << 40,

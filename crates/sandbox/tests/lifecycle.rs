@@ -158,6 +158,7 @@ fn a_limit_of_processes_stops_a_fork_bomb() {
     let place = Place::new();
     let mut spec = place.script("f() { f | f & }; f; sleep 0.3; echo survived");
     spec.max_processes = Some(200);
+    spec.max_processes_together = Some(200);
     spec.timeout = Some(Duration::from_secs(20));
     let (report, log) = run(&spec);
     assert!(
@@ -205,6 +206,7 @@ fn usage_is_measured() {
     );
     assert!(report.wall >= (report.user + report.sys) / 16, "{report:?}");
     assert!(report.max_rss > 20_000_000, "{report:?}");
+    assert!(report.peak_memory > Some(20_000_000), "{report:?}");
 }
 
 fn problem(spec: &xbuild_sandbox::Spec) -> (BuilderProblem, String) {

@@ -25,7 +25,7 @@ impl fmt::Display for StepId {
 /// What a step competes for. Each class has its own slots, so downloads go on while all builders are busy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Class {
-    /// Uses the processor.
+    /// Uses processors and memory.
     Build,
     /// Waits for the network.
     Download,
@@ -40,30 +40,35 @@ impl Class {
 pub struct StepSpec {
     /// Which slots it uses.
     pub class: Class,
-    /// How many slots it occupies while it runs. Never more than its class has, so a step that asks for
-    /// more runs alone; 0 counts as 1.
-    pub weight: u32,
+    /// How many processors a build uses that takes no part in a jobserver; one that does counts as 1, and its other processors are
+    /// [`Tokens`](crate::Tokens). 0 counts as 1, and more than [`Policy::processors`](crate::Policy::processors) as all of
+    /// them. Means nothing for a download.
+    pub processors: u32,
+    /// The most memory a build is expected to use at a time, in bytes; 0 if nothing is known. Means nothing for a download.
+    pub memory: u64,
     /// How long it is expected to take, in milliseconds: an earlier build's duration, or a guess. Only the order depends on it.
     pub expected_ms: u32,
 }
 
 impl StepSpec {
-    /// A build of weight 1.
+    /// A build on one processor of which nothing else is known.
     #[must_use]
     pub const fn build(expected_ms: u32) -> Self {
         Self {
             class: Class::Build,
-            weight: 1,
+            processors: 1,
+            memory: 0,
             expected_ms,
         }
     }
 
-    /// A download of weight 1.
+    /// A download.
     #[must_use]
     pub const fn download(expected_ms: u32) -> Self {
         Self {
             class: Class::Download,
-            weight: 1,
+            processors: 1,
+            memory: 0,
             expected_ms,
         }
     }
@@ -98,6 +103,8 @@ struct Step {
     first_out: u32,
     first_in: u32,
     spec: StepSpec,
+    /// It ran out of memory beside others, and now runs when nothing else does.
+    alone: bool,
 }
 
 /// Steps, and which must be done before which.
@@ -137,9 +144,10 @@ impl Graph {
             first_out: NIL,
             first_in: NIL,
             spec: StepSpec {
-                weight: spec.weight.max(1),
+                processors: spec.processors.max(1),
                 ..spec
             },
+            alone: false,
         });
         id
     }
@@ -224,6 +232,28 @@ impl Graph {
         self.steps[step.index()].state = state;
     }
 
+    pub(crate) fn is_alone(&self, step: StepId) -> bool {
+        self.steps[step.index()].alone
+    }
+
+    pub(crate) fn set_alone(&mut self, step: StepId) {
+        self.steps[step.index()].alone = true;
+    }
+
+    /// Changes how long a step is expected to take, and its own priority with that. Whether the priority fell.
+    pub(crate) fn set_expected(&mut self, step: StepId, expected_ms: u32) -> bool {
+        let entry = &mut self.steps[step.index()];
+        let below = entry
+            .priority
+            .saturating_sub(u64::from(entry.spec.expected_ms));
+        entry.spec.expected_ms = expected_ms;
+        let old = std::mem::replace(
+            &mut entry.priority,
+            below.saturating_add(u64::from(expected_ms)),
+        );
+        entry.priority < old
+    }
+
     pub(crate) fn priority(&self, step: StepId) -> u64 {
         self.steps[step.index()].priority
     }
@@ -265,7 +295,28 @@ impl Graph {
         limit: usize,
         raised: &mut dyn FnMut(&Self, StepId),
     ) -> bool {
-        let mut pending = vec![(before, self.priority(after))];
+        self.raise_all(vec![(before, self.priority(after))], limit, raised)
+    }
+
+    /// The same for all that come directly before `step`, after the priority of that has grown.
+    pub(crate) fn raise_before(
+        &mut self,
+        step: StepId,
+        limit: usize,
+        raised: &mut dyn FnMut(&Self, StepId),
+    ) -> bool {
+        let priority = self.priority(step);
+        let before = self.before(step).take(limit);
+        let pending = before.map(|before| (before, priority)).collect();
+        self.raise_all(pending, limit, raised)
+    }
+
+    fn raise_all(
+        &mut self,
+        mut pending: Vec<(StepId, u64)>,
+        limit: usize,
+        raised: &mut dyn FnMut(&Self, StepId),
+    ) -> bool {
         for _ in 0..limit {
             let Some((step, below)) = pending.pop() else {
                 return true;

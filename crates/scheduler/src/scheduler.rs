@@ -9,22 +9,26 @@ use crate::{Because, Class, Counts, Cycle, Graph, Outcome, State, StepId, StepSp
 /// How a graph is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// The slots for builds.
+    /// Builds at once.
     pub max_jobs: NonZeroU32,
-    /// The slots for downloads.
+    /// Downloads at once.
     pub max_downloads: NonZeroU32,
+    /// The processors of the machine. Each build may use one; what it uses beyond that ([`StepSpec::processors`]) must fit into these,
+    /// with that of all others. So no more processes compute than there are processors and builds together.
+    pub processors: NonZeroU32,
     /// After a failure, go on with everything that does not need what failed. Else nothing new starts.
     pub keep_going: bool,
 }
 
 impl Policy {
-    /// So many builds at once, 16 downloads, stop at the first failure.
+    /// So many builds at once, as many processors, 16 downloads, stop at the first failure.
     #[must_use]
     pub const fn new(max_jobs: NonZeroU32) -> Self {
         const DOWNLOADS: NonZeroU32 = NonZeroU32::new(16).expect("16 is not 0");
         Self {
             max_jobs,
             max_downloads: DOWNLOADS,
+            processors: max_jobs,
             keep_going: false,
         }
     }
@@ -36,6 +40,24 @@ impl Policy {
         }
     }
 }
+
+/// What the machine has in memory, in bytes, as it was last measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// What can be had (`MemAvailable`).
+    pub free: u64,
+    /// What the running builds occupy already. They are expected to claim the rest of what they need, so less than all that is free is
+    /// there for others.
+    pub used: u64,
+    /// Processes wait for memory already: nothing starts beside others.
+    pub pressure: bool,
+}
+
+/// How many builds may start before one that is more urgent, but for which there is no room. Then none starts until there is.
+pub const PATIENCE: u32 = 16;
+
+/// How many builds without room are passed over in the search for one that has room.
+const PASSED_OVER: usize = 64;
 
 /// A call that the state machine refuses. It has changed nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -87,8 +109,22 @@ pub struct Scheduler {
     counts: Counts,
     /// By class.
     ready: [BinaryHeap<Entry>; Class::ALL.len()],
-    /// Slots in use, by class.
-    used: [u32; Class::ALL.len()],
+    /// Running steps, by class.
+    running: [u32; Class::ALL.len()],
+    /// Processors in use beyond one for each running build.
+    processors: u32,
+    /// The memory that running builds are expected to need, in bytes.
+    memory: u64,
+    /// What there is, if anybody has said.
+    available: Option<Memory>,
+    /// A build that ran out of memory before is running: nothing starts beside it.
+    alone: bool,
+    /// Ready builds that there was no room for when they were last looked at, the most urgent first.
+    parked: Vec<Entry>,
+    /// Whether one of those needs several processors.
+    parked_wide: bool,
+    /// The build that is not overtaken for ever: there was no room for it, and so many builds have started since.
+    overtaken: Option<(StepId, u32)>,
     /// The work on priorities that was put off by added edges, in steps. When it exceeds the number of steps, all priorities are
     /// re-computed: so an added edge costs constant time on average. Until then some are too low; they only steer.
     stale: usize,
@@ -110,7 +146,14 @@ impl Scheduler {
             policy,
             mode: Mode::Going,
             ready: Default::default(),
-            used: Default::default(),
+            running: Default::default(),
+            processors: 0,
+            memory: 0,
+            available: None,
+            alone: false,
+            parked: Vec::new(),
+            parked_wide: false,
+            overtaken: None,
             stale: 0,
         };
         for step in scheduler.graph.steps() {
@@ -137,9 +180,13 @@ impl Scheduler {
         let class = Class::ALL
             .into_iter()
             .filter_map(|class| Some((self.candidate(class)?, class)));
-        let ((_, Reverse(step)), class) = class.max_by_key(|&(entry, _)| entry)?;
-        self.ready[class as usize].pop();
-        self.used[class as usize] += self.slots(step);
+        let (entry, class) = class.max_by_key(|&(entry, _)| entry)?;
+        let Reverse(step) = entry.1;
+        // What is chosen out of order stays in the queue, and is passed over there.
+        if self.ready[class as usize].peek() == Some(&entry) {
+            self.ready[class as usize].pop();
+        }
+        self.occupy(step);
         self.set_state(step, State::Running);
         Some(step)
     }
@@ -153,13 +200,17 @@ impl Scheduler {
         if state != State::Running {
             return Err(Error::NotRunning { step, state });
         }
-        self.used[self.graph.spec(step).class as usize] -= self.slots(step);
+        self.vacate(step);
         match outcome {
             Outcome::Done => {
                 self.set_state(step, State::Done);
                 self.release_after(step);
             }
-            Outcome::Failed => {
+            Outcome::OutOfMemory if !self.graph.is_alone(step) && self.mode == Mode::Going => {
+                self.graph.set_alone(step);
+                self.make_ready(step);
+            }
+            Outcome::Failed | Outcome::OutOfMemory => {
                 self.set_state(step, State::Failed);
                 self.skip_after(step, Because::Failed(step));
                 if self.mode == Mode::Going && !self.policy.keep_going {
@@ -177,6 +228,60 @@ impl Scheduler {
         }
         self.settle();
         Ok(())
+    }
+
+    /// Says what memory there is. Until it is called for the first time, memory limits nothing.
+    pub fn set_memory(&mut self, memory: Memory) {
+        self.available = Some(memory);
+        self.unpark();
+    }
+
+    /// Whether a build waits only because there is no memory, or no processor, for it now.
+    #[must_use]
+    pub fn is_short(&self) -> bool {
+        !self.parked.is_empty()
+    }
+
+    /// Whether a step ran out of memory once, so that nothing is built beside it when it runs.
+    ///
+    /// # Panics
+    /// If it is not a step of this graph.
+    #[must_use]
+    pub fn is_alone(&self, step: StepId) -> bool {
+        self.graph.is_alone(step)
+    }
+
+    /// Says how long a step that has not started is now expected to take, in milliseconds. Of one that has, it means nothing.
+    ///
+    /// # Panics
+    /// If it is not a step of this graph.
+    pub fn expect(&mut self, step: StepId, expected_ms: u32) {
+        let state = self.state(step);
+        if !matches!(state, State::Waiting | State::Ready)
+            || self.graph.spec(step).expected_ms == expected_ms
+        {
+            return;
+        }
+        let fell = self.graph.set_expected(step, expected_ms);
+        if state == State::Ready {
+            // An entry of the old priority is passed over.
+            self.unpark();
+            self.ready[self.graph.spec(step).class as usize]
+                .push((self.graph.priority(step), Reverse(step)));
+        }
+        let ready = &mut self.ready;
+        let complete = fell
+            || self
+                .graph
+                .raise_before(step, RAISE_LIMIT, &mut |graph, step| {
+                    if graph.state(step) == State::Ready {
+                        ready[graph.spec(step).class as usize]
+                            .push((graph.priority(step), Reverse(step)));
+                    }
+                });
+        if fell || !complete {
+            self.stale += RAISE_LIMIT;
+        }
     }
 
     /// Starts nothing more. Running steps stay running until they are reported as finished; what did not start
@@ -293,24 +398,103 @@ impl Scheduler {
         Summary::of(&self.graph)
     }
 
-    /// The most urgent ready step of a class, if it fits into the free slots. A lighter step does not overtake a heavy one: else
-    /// the heavy one might never start.
+    /// The most urgent ready step of a class that there is room for. It is at the top of its queue then.
     fn candidate(&mut self, class: Class) -> Option<Entry> {
+        if self.running[class as usize] >= self.policy.slots(class) {
+            return None;
+        }
         loop {
             let &(priority, Reverse(step)) = self.ready[class as usize].peek()?;
             if self.state(step) != State::Ready || self.graph.priority(step) != priority {
                 self.ready[class as usize].pop();
                 continue;
             }
-            let free = self.policy.slots(class) - self.used[class as usize];
-            return (self.slots(step) <= free).then_some((priority, Reverse(step)));
+            if class == Class::Download {
+                return Some((priority, Reverse(step)));
+            }
+            if self.running[class as usize] == 0 {
+                return Some((priority, Reverse(step)));
+            }
+            if self.alone || self.parked.len() >= PASSED_OVER {
+                return None;
+            }
+            if let Some((waiting, starts)) = self.overtaken
+                && starts >= PATIENCE
+            {
+                if self.state(waiting) != State::Ready {
+                    self.overtaken = None;
+                    continue;
+                }
+                let entry = (self.graph.priority(waiting), Reverse(waiting));
+                return self.has_room(waiting).then_some(entry);
+            }
+            if self.has_room(step) {
+                return Some((priority, Reverse(step)));
+            }
+            self.ready[class as usize].pop();
+            self.parked.push((priority, Reverse(step)));
+            self.parked_wide |= self.more_processors(step) > 0;
+            self.overtaken.get_or_insert((step, 0));
         }
     }
 
-    /// The slots that a step occupies.
-    fn slots(&self, step: StepId) -> u32 {
+    /// Whether a build can run beside those that do.
+    fn has_room(&self, step: StepId) -> bool {
         let spec = self.graph.spec(step);
-        spec.weight.min(self.policy.slots(spec.class))
+        if self.graph.is_alone(step) {
+            return false;
+        }
+        // Who needs several processors is not overtaken by another one who does: else it might never start.
+        let more = self.more_processors(step);
+        let all = self.processors + more;
+        if more > 0 && (self.parked_wide || all > self.policy.processors.get()) {
+            return false;
+        }
+        self.available.is_none_or(|memory| {
+            let promised = self.memory.saturating_sub(memory.used);
+            !memory.pressure && spec.memory <= memory.free.saturating_sub(promised)
+        })
+    }
+
+    /// The processors that a build uses beyond the first.
+    fn more_processors(&self, step: StepId) -> u32 {
+        let most = self.policy.processors.get();
+        self.graph.spec(step).processors.min(most) - 1
+    }
+
+    fn occupy(&mut self, step: StepId) {
+        let class = self.graph.spec(step).class;
+        self.running[class as usize] += 1;
+        if class == Class::Build {
+            self.processors += self.more_processors(step);
+            self.memory = self.memory.saturating_add(self.graph.spec(step).memory);
+            self.alone = self.graph.is_alone(step);
+            match &mut self.overtaken {
+                Some((waiting, _)) if *waiting == step => self.overtaken = None,
+                Some((_, starts)) => *starts += 1,
+                None => {}
+            }
+        }
+    }
+
+    fn vacate(&mut self, step: StepId) {
+        let class = self.graph.spec(step).class;
+        self.running[class as usize] -= 1;
+        if class == Class::Build {
+            self.processors -= self.more_processors(step);
+            self.memory = self.memory.saturating_sub(self.graph.spec(step).memory);
+            self.alone = false;
+            self.unpark();
+        }
+    }
+
+    /// Builds without room are looked at again.
+    fn unpark(&mut self) {
+        if self.parked.is_empty() {
+            return;
+        }
+        self.ready[Class::Build as usize].extend(self.parked.drain(..));
+        self.parked_wide = false;
     }
 
     fn set_state(&mut self, step: StepId, state: State) {
@@ -370,6 +554,7 @@ impl Scheduler {
     /// Re-computes all priorities and with them the ready queues.
     fn refresh(&mut self) {
         self.stale = 0;
+        self.unpark();
         if self.graph.prioritise().is_err() {
             unreachable!("add_edge keeps the graph free of cycles");
         }

@@ -5,17 +5,18 @@ use crate::StepId;
 /// Where a step stands.
 ///
 /// ```text
-/// Waiting ──► Ready ──► Running ──► Done
+/// Waiting ──► Ready ◄─► Running ──► Done
 ///    │          │          ├──────► Failed
 ///    └──────────┴──────────┴──────► Skipped
 /// ```
 ///
-/// `Ready` goes back to `Waiting` when an unfinished step is put before it while the graph runs.
+/// `Ready` goes back to `Waiting` when an unfinished step is put before it while the graph runs. `Running` goes back to `Ready` once
+/// at most, when the step ran out of memory ([`Outcome::OutOfMemory`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
     /// At least one step before it is not done.
     Waiting,
-    /// Everything before it is done; it starts as soon as its class has free slots and it is the most urgent.
+    /// Everything before it is done; it starts as soon as there is room for it and it is the most urgent that there is room for.
     Ready,
     /// Handed out by [`Scheduler::next`](crate::Scheduler::next) and not reported as finished yet.
     Running,
@@ -56,6 +57,9 @@ pub enum Outcome {
     Done,
     /// Badly: what waits for it is skipped.
     Failed,
+    /// It was killed for want of memory. The first time, it becomes ready again, to run when no other build does; the second time it
+    /// counts as [`Failed`](Self::Failed).
+    OutOfMemory,
     /// Neither: it was told to stop, because of a cancellation or of another step's failure.
     Interrupted,
 }

@@ -1,5 +1,5 @@
-//! Random graphs run against a simulated clock: random durations, failures, cancellations, and steps that are added on the way.
-//! Everything follows from one seed, which a failing test prints.
+//! Random graphs run against a simulated clock: random durations, failures, cancellations, memory that comes and goes, builds that run
+//! out of it, and steps that are added on the way. Everything follows from one seed, which a failing test prints.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
@@ -7,7 +7,7 @@ use std::num::NonZeroU32;
 
 use proptest::prelude::*;
 use xbuild_scheduler::{
-    Because, Class, Graph, Outcome, Policy, Scheduler, State, StepId, StepSpec,
+    Because, Class, Counts, Graph, Memory, Outcome, Policy, Scheduler, State, StepId, StepSpec,
 };
 
 /// SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014).
@@ -35,14 +35,20 @@ impl Random {
         } else {
             Class::Build
         };
-        let weight = if self.percent(10) {
+        let processors = if self.percent(20) {
             self.below(6) as u32
         } else {
             1
         };
+        let memory = if self.percent(30) {
+            self.below(1000)
+        } else {
+            0
+        };
         StepSpec {
             class,
-            weight,
+            processors,
+            memory,
             expected_ms: self.below(1000) as u32,
         }
     }
@@ -54,6 +60,12 @@ struct Trouble {
     fails: u64,
     cancels: u64,
     adds: u64,
+    /// Builds that run out of memory.
+    kills: u64,
+    /// Measurements of the memory.
+    measures: u64,
+    /// Expectations that change.
+    expects: u64,
 }
 
 struct Run {
@@ -62,6 +74,10 @@ struct Run {
     edges: Vec<(StepId, StepId)>,
     failed: BTreeSet<StepId>,
     cancelled: bool,
+    /// Builds that ran out of memory once.
+    killed: BTreeSet<StepId>,
+    /// What was last said of the memory.
+    memory: Option<Memory>,
     /// The steps in the order of their start.
     started: Vec<StepId>,
 }
@@ -92,12 +108,20 @@ fn simulate(seed: u64, steps: u64, edges: u64, policy: Policy, trouble: Trouble)
         edges: all_edges,
         failed: BTreeSet::new(),
         cancelled: false,
+        killed: BTreeSet::new(),
+        memory: None,
         started: Vec::new(),
     };
     let mut clock = 0;
     let mut running = BinaryHeap::new();
     loop {
-        while let Some(step) = run.scheduler.next() {
+        loop {
+            let before: Vec<_> = running.iter().map(|&Reverse((_, step))| step).collect();
+            let Some(step) = run.scheduler.next() else {
+                check_idleness(&run, policy, &before);
+                break;
+            };
+            check_room(&run, policy, &before, step);
             assert_eq!(run.scheduler.state(step), State::Running);
             for before in run.scheduler.graph().before(step) {
                 assert_eq!(
@@ -114,16 +138,21 @@ fn simulate(seed: u64, steps: u64, edges: u64, policy: Policy, trouble: Trouble)
             let expected = u64::from(run.scheduler.graph().spec(step).expected_ms);
             running.push(Reverse((clock + random.below(2 * expected + 1), step)));
             run.started.push(step);
-            let now: Vec<_> = running.iter().map(|&Reverse((_, step))| step).collect();
-            check_slots(&run.scheduler, policy, &now);
         }
-        assert_eq!(run.scheduler.counts().running as usize, running.len());
+        check_counts(&run.scheduler, running.len());
         let Some(Reverse((time, step))) = running.pop() else {
             break;
         };
         clock = time;
+        let is_build = run.scheduler.graph().spec(step).class == Class::Build;
         let outcome = if run.cancelled && random.percent(50) {
             Outcome::Interrupted
+        } else if is_build && random.percent(trouble.kills) {
+            let stopping = run.scheduler.is_stopping();
+            if !run.killed.insert(step) || stopping {
+                run.failed.insert(step);
+            }
+            Outcome::OutOfMemory
         } else if random.percent(trouble.fails) {
             run.failed.insert(step);
             Outcome::Failed
@@ -133,6 +162,21 @@ fn simulate(seed: u64, steps: u64, edges: u64, policy: Policy, trouble: Trouble)
         run.scheduler
             .finished(step, outcome)
             .expect("it is running");
+        check_counts(&run.scheduler, running.len());
+        if random.percent(trouble.measures) {
+            let memory = Memory {
+                free: random.below(2000),
+                used: random.below(2000),
+                pressure: random.percent(10),
+            };
+            run.scheduler.set_memory(memory);
+            run.memory = Some(memory);
+        }
+        if random.percent(trouble.expects) {
+            let count = run.scheduler.graph().len() as u64;
+            let step = StepId(random.below(count) as u32);
+            run.scheduler.expect(step, random.below(2000) as u32);
+        }
         if random.percent(trouble.cancels) {
             run.scheduler.cancel();
             run.cancelled = true;
@@ -172,34 +216,104 @@ fn add_some(run: &mut Run, random: &mut Random) {
 
 fn reaches(graph: &Graph, from: StepId, to: StepId) -> bool {
     let mut pending = vec![from];
-    let mut seen = BTreeSet::new();
+    let mut seen = vec![false; graph.len()];
     while let Some(step) = pending.pop() {
         if step == to {
             return true;
         }
-        if seen.insert(step) {
+        if !std::mem::replace(&mut seen[step.index()], true) {
             pending.extend(graph.after(step));
         }
     }
     false
 }
 
-fn check_slots(scheduler: &Scheduler, policy: Policy, running: &[StepId]) {
-    for (class, limit) in [
-        (Class::Build, policy.max_jobs),
-        (Class::Download, policy.max_downloads),
-    ] {
-        let used: u32 = running
-            .iter()
-            .map(|&step| scheduler.graph().spec(step))
-            .filter(|spec| spec.class == class)
-            .map(|spec| spec.weight.min(limit.get()))
-            .sum();
+/// The builds among `steps`.
+fn builds<'a>(run: &'a Run, steps: &'a [StepId]) -> impl Iterator<Item = StepId> + 'a {
+    let is_build = |step: &StepId| run.scheduler.graph().spec(*step).class == Class::Build;
+    steps.iter().copied().filter(is_build)
+}
+
+/// What must be true when `step` starts beside `running`.
+fn check_room(run: &Run, policy: Policy, running: &[StepId], step: StepId) {
+    let spec = *run.scheduler.graph().spec(step);
+    let count = builds(run, running).count() as u32;
+    if spec.class == Class::Download {
+        let downloads = running.len() as u32 - count;
         assert!(
-            used <= limit.get(),
-            "{used} slots of {class:?} are in use, there are {limit}"
+            downloads < policy.max_downloads.get(),
+            "too many downloads run"
         );
+        return;
     }
+    assert!(count < policy.max_jobs.get(), "too many builds run");
+    if count == 0 {
+        return;
+    }
+    let is_alone = |step| run.killed.contains(&step);
+    assert!(!is_alone(step), "{step} is to run alone");
+    assert!(
+        !builds(run, running).any(is_alone),
+        "{step} started beside one that is to run alone"
+    );
+    let limit = policy.processors.get();
+    let graph = run.scheduler.graph();
+    let more = |step| graph.spec(step).processors.min(limit) - 1;
+    let used: u32 = builds(run, running).map(more).sum();
+    assert!(
+        more(step) == 0 || used + more(step) <= limit,
+        "{step} uses {} processors more, {used} are in use",
+        more(step)
+    );
+    if let Some(memory) = run.memory {
+        let promised: u64 = builds(run, running)
+            .map(|step| graph.spec(step).memory)
+            .sum();
+        let left = memory
+            .free
+            .saturating_sub(promised.saturating_sub(memory.used));
+        assert!(!memory.pressure, "{step} started under pressure");
+        assert!(spec.memory <= left, "{step} has no memory");
+    }
+}
+
+/// What must be true when nothing starts: a slot is left empty for a reason only.
+fn check_idleness(run: &Run, policy: Policy, running: &[StepId]) {
+    let scheduler = &run.scheduler;
+    if scheduler.is_stopping() {
+        return;
+    }
+    let count = builds(run, running).count() as u32;
+    let ready = |class| {
+        let steps = scheduler.graph().steps();
+        let mut of_class = steps.filter(move |&step| {
+            scheduler.state(step) == State::Ready && scheduler.graph().spec(step).class == class
+        });
+        of_class.next()
+    };
+    if (running.len() as u32 - count) < policy.max_downloads.get() {
+        assert_eq!(ready(Class::Download), None, "a download could start");
+    }
+    if count == 0 {
+        assert_eq!(ready(Class::Build), None, "a build could start");
+    }
+}
+
+/// What must be true after every event.
+fn check_counts(scheduler: &Scheduler, running: usize) {
+    let mut counts = Counts::default();
+    for step in scheduler.graph().steps() {
+        match scheduler.state(step) {
+            State::Waiting => counts.waiting += 1,
+            State::Ready => counts.ready += 1,
+            State::Running => counts.running += 1,
+            State::Done => counts.done += 1,
+            State::Failed => counts.failed += 1,
+            State::Skipped { .. } => counts.skipped += 1,
+        }
+    }
+    assert_eq!(counts, scheduler.counts());
+    assert_eq!(counts.running as usize, running);
 }
 
 /// What must be true of every run that has come to its end.
@@ -221,8 +335,14 @@ fn check_end(run: &Run) {
         summary.failed.iter().copied().collect::<BTreeSet<_>>(),
         run.failed
     );
-    let distinct: BTreeSet<_> = run.started.iter().collect();
-    assert_eq!(distinct.len(), run.started.len(), "a step started twice");
+    let mut starts = std::collections::BTreeMap::new();
+    for step in &run.started {
+        *starts.entry(*step).or_insert(0) += 1;
+    }
+    for (step, starts) in starts {
+        let most = 1 + i32::from(run.killed.contains(&step));
+        assert!(starts <= most, "{step} started {starts} times");
+    }
     for &(before, after) in &run.edges {
         if scheduler.state(after) == State::Done {
             assert_eq!(
@@ -249,32 +369,41 @@ fn check_end(run: &Run) {
 
 /// With keep-going and no cancellation: done is exactly what needs no failed step.
 fn check_keep_going(run: &Run) {
+    let graph = run.scheduler.graph();
+    let mut doomed = vec![false; graph.len()];
+    let mut pending: Vec<_> = run.failed.iter().copied().collect();
+    while let Some(step) = pending.pop() {
+        if !std::mem::replace(&mut doomed[step.index()], true) {
+            pending.extend(graph.after(step));
+        }
+    }
     for step in run.scheduler.graph().steps() {
-        let doomed = run
-            .failed
-            .iter()
-            .any(|&failed| reaches(run.scheduler.graph(), failed, step));
+        let doomed = doomed[step.index()];
         assert_eq!(run.scheduler.state(step) != State::Done, doomed, "{step}");
     }
 }
 
 fn any_policy() -> impl Strategy<Value = Policy> {
-    (1_u32..6, 1_u32..6, any::<bool>()).prop_map(|(jobs, downloads, keep_going)| Policy {
-        max_jobs: NonZeroU32::new(jobs).expect("from 1"),
-        max_downloads: NonZeroU32::new(downloads).expect("from 1"),
-        keep_going,
-    })
+    (1_u32..6, 1_u32..6, 1_u32..6, any::<bool>()).prop_map(
+        |(jobs, downloads, processors, keep_going)| Policy {
+            max_jobs: NonZeroU32::new(jobs).expect("from 1"),
+            max_downloads: NonZeroU32::new(downloads).expect("from 1"),
+            processors: NonZeroU32::new(processors).expect("from 1"),
+            keep_going,
+        },
+    )
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 20_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_run_ends_well_or_says_why(
         seed: u64, steps in 0_u64..60, density in 0_u64..5, policy in any_policy(),
         fails in 0_u64..20, cancels in prop_oneof![Just(0_u64), 0_u64..10], adds in prop_oneof![Just(0_u64), 0_u64..60],
+        kills in prop_oneof![Just(0_u64), 0_u64..20], measures in prop_oneof![Just(0_u64), 0_u64..100], expects in 0_u64..30,
     ) {
-        let trouble = Trouble { fails, cancels, adds };
+        let trouble = Trouble { fails, cancels, adds, kills, measures, expects };
         let run = simulate(seed, steps, steps * density, policy, trouble);
         check_end(&run);
         if policy.keep_going && !run.cancelled {
@@ -333,9 +462,9 @@ fn a_large_graph_with_failures_and_additions() {
         60_000,
         policy,
         Trouble {
-            fails: 0,
-            cancels: 0,
             adds: 30,
+            measures: 50,
+            ..Trouble::default()
         },
     );
     check_end(&run);

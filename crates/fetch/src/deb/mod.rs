@@ -14,11 +14,13 @@
 //!    are. A target is taken by its words: `x/..` is nothing, whether or not `x` is a link.
 //! 5. Files have mode 0755 if the package says that their owner may execute them, else 0644; so set-id and sticky bits are gone. Directories have 0755. Hard
 //!    links stay hard links. Owners, times and extended attributes of the package are ignored.
-//! 6. Refused: device nodes, named pipes, sparse files; paths that are absolute or contain `..`; relative targets that lead out of the
+//! 6. If only some members are asked for, nothing else is there, not even the directories of rule 2.
+//! 7. Refused: device nodes, named pipes, sparse files; paths that are absolute or contain `..`; relative targets that lead out of the
 //!    tree; entries below a symbolic link or a file; hard links to what was not unpacked before from the same or an earlier package.
 
 mod ar;
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -63,7 +65,7 @@ pub fn unpack(debs: &[PathBuf], dest: &Path) -> Result<(), UnpackError> {
     }
     for deb in debs {
         tree.begin(deb);
-        unpack_one(deb, &mut tree)?;
+        unpack_one(deb, &mut |entry| place(deb, entry, &|_| true, &mut tree))?;
     }
     for name in MERGED {
         let merged = EntryPath::default().below("usr").child(name);
@@ -75,7 +77,40 @@ pub fn unpack(debs: &[PathBuf], dest: &Path) -> Result<(), UnpackError> {
     Ok(())
 }
 
-fn unpack_one(deb: &Path, tree: &mut Tree) -> Result<(), UnpackError> {
+/// The same, of the files and links `members` alone, which are named as in the result (`usr/bin/x`).
+///
+/// # Errors
+/// As [`unpack`]; and if no package has one of the members.
+pub fn unpack_only(debs: &[PathBuf], members: &[&str], dest: &Path) -> Result<(), UnpackError> {
+    let mut tree = Tree::create(dest, OnExisting::Compare)?;
+    let mut missing: BTreeSet<&[u8]> = members.iter().map(|member| member.as_bytes()).collect();
+    let wanted = missing.clone();
+    for deb in debs {
+        tree.begin(deb);
+        unpack_one(deb, &mut |entry| {
+            if matches!(entry.kind, Kind::Directory) {
+                return Ok(());
+            }
+            let is_wanted = |path: &EntryPath| wanted.contains(path.as_bytes());
+            if let Ok(path) = EntryPath::parse(&entry.name) {
+                missing.remove(merge(&path).as_bytes());
+            }
+            place(deb, entry, &is_wanted, &mut tree)
+        })?;
+    }
+    if let Some(member) = missing.first() {
+        let deb = debs.last().map(PathBuf::as_path).unwrap_or(dest);
+        let reason = format!("it has no '{}', which was asked for", member.escape_ascii());
+        return Err(UnpackError::malformed(deb, reason));
+    }
+    tree.finish();
+    Ok(())
+}
+
+fn unpack_one(
+    deb: &Path,
+    place: &mut dyn FnMut(Entry<'_>) -> Result<(), UnpackError>,
+) -> Result<(), UnpackError> {
     let mut file = File::open(deb).map_err(|error| UnpackError::read(deb, error))?;
     let (suffix, data) = ar::data_member(deb, &mut file)?;
     let Some(compression) = Compression::of_suffix(&suffix) else {
@@ -88,15 +123,20 @@ fn unpack_one(deb: &Path, tree: &mut Tree) -> Result<(), UnpackError> {
     let reader = compression
         .decoder(data)
         .map_err(|error| UnpackError::read(deb, error))?;
-    for_each_entry(deb, reader, &mut |entry| place(deb, entry, tree))
+    for_each_entry(deb, reader, place)
 }
 
 /// Puts one entry where it belongs.
-fn place(deb: &Path, entry: Entry<'_>, tree: &mut Tree) -> Result<(), UnpackError> {
+fn place(
+    deb: &Path,
+    entry: Entry<'_>,
+    is_wanted: &dyn Fn(&EntryPath) -> bool,
+    tree: &mut Tree,
+) -> Result<(), UnpackError> {
     let refused = |reason: &str| UnpackError::refused(deb, &entry.name, reason);
     let original = EntryPath::parse(&entry.name).map_err(refused)?;
     let path = merge(&original);
-    if is_left_out(&path) {
+    if is_left_out(&path) || !is_wanted(&path) {
         return Ok(());
     }
     match entry.kind {

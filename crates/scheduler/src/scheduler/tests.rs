@@ -72,24 +72,142 @@ fn classes_do_not_take_each_others_slots() {
     assert_eq!(start_all(&mut scheduler), [5]);
 }
 
+fn wide(processors: u32, expected_ms: u32) -> StepSpec {
+    StepSpec {
+        processors,
+        ..StepSpec::build(expected_ms)
+    }
+}
+
 #[test]
-fn a_heavy_step_waits_for_its_slots_and_is_not_overtaken() {
-    let mut graph = graph(&[30], &[]);
-    graph.add_step(StepSpec {
-        weight: 4,
-        ..StepSpec::build(20)
-    });
-    graph.add_step(StepSpec::build(10));
-    let mut scheduler = Scheduler::new(graph, policy(2, false)).unwrap();
-    assert_eq!(start_all(&mut scheduler), [0]);
-    scheduler.finished(StepId(0), Outcome::Done).unwrap();
+fn builds_on_several_processors_share_them() {
+    let mut graph = Graph::new();
+    for (processors, expected_ms) in [(9, 50), (2, 40), (1, 30), (2, 20), (1, 10)] {
+        graph.add_step(wide(processors, expected_ms));
+    }
+    let policy = Policy {
+        processors: NonZeroU32::new(4).unwrap(),
+        ..policy(4, false)
+    };
+    let mut scheduler = Scheduler::new(graph, policy).unwrap();
     assert_eq!(
         start_all(&mut scheduler),
-        [1],
-        "it asks for more than there is, so it runs alone"
+        [0, 1, 2, 4],
+        "the first counts as all four, so one more of two fits, and others of one"
     );
-    scheduler.finished(StepId(1), Outcome::Done).unwrap();
+    scheduler.finished(StepId(2), Outcome::Done).unwrap();
+    assert_eq!(start_all(&mut scheduler), [0; 0]);
+    scheduler.finished(StepId(0), Outcome::Done).unwrap();
+    assert_eq!(start_all(&mut scheduler), [3]);
+}
+
+fn heavy(memory: u64, expected_ms: u32) -> StepSpec {
+    StepSpec {
+        memory,
+        ..StepSpec::build(expected_ms)
+    }
+}
+
+fn free(free: u64, used: u64) -> Memory {
+    Memory {
+        free,
+        used,
+        pressure: false,
+    }
+}
+
+#[test]
+fn what_does_not_fit_into_memory_waits() {
+    let mut graph = Graph::new();
+    for (memory, expected_ms) in [(60, 50), (60, 40), (30, 30), (0, 20), (70, 10)] {
+        graph.add_step(heavy(memory, expected_ms));
+    }
+    let mut scheduler = Scheduler::new(graph, policy(4, false)).unwrap();
+    scheduler.set_memory(free(100, 0));
+    assert_eq!(start_all(&mut scheduler), [0, 2, 3]);
+    assert!(scheduler.is_short());
+    // They have claimed what they were expected to.
+    scheduler.set_memory(free(10, 90));
+    assert_eq!(start_all(&mut scheduler), [0; 0]);
+    // Something else of the machine has ended.
+    scheduler.set_memory(free(60, 90));
+    assert_eq!(start_all(&mut scheduler), [1]);
+    for step in 0..4 {
+        scheduler.finished(StepId(step), Outcome::Done).unwrap();
+    }
+    scheduler.set_memory(free(10, 0));
+    assert_eq!(
+        start_all(&mut scheduler),
+        [4],
+        "alone, it is tried in any case"
+    );
+}
+
+#[test]
+fn nothing_starts_beside_others_under_pressure() {
+    let mut scheduler = Scheduler::new(graph(&[2, 1], &[]), policy(2, false)).unwrap();
+    let pressure = Memory {
+        pressure: true,
+        ..free(1 << 40, 0)
+    };
+    scheduler.set_memory(pressure);
+    assert_eq!(start_all(&mut scheduler), [0]);
+    scheduler.set_memory(free(1 << 40, 0));
+    assert_eq!(start_all(&mut scheduler), [1]);
+}
+
+#[test]
+fn a_build_without_memory_is_tried_once_more_and_alone() {
+    let mut scheduler = Scheduler::new(graph(&[9, 5, 1], &[]), policy(2, true)).unwrap();
+    assert_eq!(start_all(&mut scheduler), [0, 1]);
+    scheduler.finished(StepId(0), Outcome::OutOfMemory).unwrap();
+    assert_eq!(scheduler.state(StepId(0)), State::Ready);
     assert_eq!(start_all(&mut scheduler), [2]);
+    scheduler.finished(StepId(1), Outcome::Done).unwrap();
+    assert_eq!(start_all(&mut scheduler), [0; 0]);
+    scheduler.finished(StepId(2), Outcome::Done).unwrap();
+    assert_eq!(start_all(&mut scheduler), [0]);
+    scheduler.finished(StepId(0), Outcome::OutOfMemory).unwrap();
+    assert_eq!(scheduler.state(StepId(0)), State::Failed);
+    assert!(scheduler.is_done());
+}
+
+#[test]
+fn what_waits_for_room_is_not_overtaken_for_ever() {
+    let mut graph = Graph::new();
+    graph.add_step(heavy(40, 1000));
+    graph.add_step(heavy(80, 900));
+    for _ in 0..3 * PATIENCE {
+        graph.add_step(heavy(1, 10));
+    }
+    let mut scheduler = Scheduler::new(graph, policy(2, false)).unwrap();
+    scheduler.set_memory(free(100, 0));
+    assert_eq!(start_all(&mut scheduler), [0, 2]);
+    let mut started = 1;
+    let mut last = StepId(2);
+    loop {
+        scheduler.finished(last, Outcome::Done).unwrap();
+        let Some(step) = scheduler.next() else { break };
+        started += 1;
+        last = step;
+    }
+    assert_eq!(started, PATIENCE);
+    scheduler.finished(StepId(0), Outcome::Done).unwrap();
+    assert_eq!(start_all(&mut scheduler), [1, 2 + PATIENCE]);
+}
+
+#[test]
+fn expectations_change_the_order() {
+    // 0 → 2, 1 → 3
+    let mut scheduler =
+        Scheduler::new(graph(&[1, 2, 1, 1], &[(0, 2), (1, 3)]), policy(1, false)).unwrap();
+    scheduler.expect(StepId(2), 100);
+    assert_eq!(start_all(&mut scheduler), [0]);
+    scheduler.expect(StepId(2), 1);
+    scheduler.expect(StepId(1), 50);
+    scheduler.expect(StepId(1), 2);
+    scheduler.finished(StepId(0), Outcome::Done).unwrap();
+    assert_eq!(start_all(&mut scheduler), [1]);
 }
 
 #[test]

@@ -1,0 +1,77 @@
+//! `xbuild flake`.
+
+use clap::Subcommand;
+
+use super::sources::LockArgs;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Flake {
+    /// Print the outputs of a flake
+    Show {
+        /// The flake
+        #[arg(value_name = "FLAKE", default_value = ".")]
+        flake: String,
+        /// Print as JSON
+        #[arg(long)]
+        json: bool,
+        /// Also show legacyPackages
+        #[arg(long)]
+        legacy: bool,
+        /// Also show what is for other systems
+        #[arg(long)]
+        all_systems: bool,
+        /// Allow what pure evaluation forbids
+        #[arg(long)]
+        impure: bool,
+        #[command(flatten)]
+        lock: LockArgs,
+    },
+    /// Print what is known of a flake and of its inputs
+    #[command(alias = "info")]
+    Metadata {
+        /// The flake
+        #[arg(value_name = "FLAKE", default_value = ".")]
+        flake: String,
+        /// Print as JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        lock: LockArgs,
+    },
+    /// Lock the inputs that are not locked, and write the lock file
+    Lock {
+        /// The flake
+        #[arg(value_name = "FLAKE", default_value = ".")]
+        flake: String,
+        #[command(flatten)]
+        lock: LockArgs,
+    },
+    /// Lock inputs anew, all if none is named, and write the lock file
+    Update {
+        /// Inputs, such as `nixpkgs` or `tools/nixpkgs`
+        #[arg(value_name = "INPUT")]
+        inputs: Vec<String>,
+        /// The flake
+        #[arg(long, value_name = "FLAKE", default_value = ".")]
+        flake: String,
+        #[command(flatten)]
+        lock: LockArgs,
+    },
+    /// Check that the outputs of a flake are what their names promise, and build its checks
+    Check {
+        /// The flake
+        #[arg(value_name = "FLAKE", default_value = ".")]
+        flake: String,
+        /// Build nothing
+        #[arg(long)]
+        no_build: bool,
+        /// Also check what is for other systems
+        #[arg(long)]
+        all_systems: bool,
+        /// Allow what pure evaluation forbids
+        #[arg(long)]
+        impure: bool,
+        #[command(flatten)]
+        lock: LockArgs,
+    },
+}
