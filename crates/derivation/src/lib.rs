@@ -33,7 +33,7 @@ use xbuild_store_model::store_path::{DRV_EXTENSION, make_text_path};
 use xbuild_store_model::{ContentAddressMethod, Hash, HashAlgo, StorePath};
 
 pub use error::{AtermError, Error, Result};
-pub use modulo::{DrvHash, fill_outputs, hash_modulo, output_hashes};
+pub use modulo::{DrvHash, Filled, fill_outputs, hash_modulo, output_hashes};
 pub use output::Output;
 pub use resolve::replace_all;
 
@@ -88,7 +88,7 @@ impl Derivation {
     /// The bytes of the `.drv` file.
     #[must_use]
     pub fn to_aterm(&self) -> Vec<u8> {
-        aterm::write(self)
+        aterm::write(self, false).bytes
     }
 
     /// What `nix derivation show` prints for this derivation, without the
@@ -114,12 +114,11 @@ impl Derivation {
     /// When the name breaks the rules of store path names.
     pub fn drv_path_of(&self, aterm: &[u8]) -> Result<StorePath> {
         let hash = Hash::of(HashAlgo::Sha256, aterm);
-        let path = make_text_path(
+        Ok(make_text_path(
             &format!("{}{DRV_EXTENSION}", self.name),
             &hash,
             &self.references(),
-        )?;
-        Ok(path)
+        )?)
     }
 
     /// The references of the `.drv` file: its input sources and derivations.

@@ -28,6 +28,15 @@ pub enum DrvHash {
     Deferred(Hash),
 }
 
+/// A derivation with its output paths filled in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Filled {
+    /// What [`hash_modulo`] is of it.
+    pub hash: DrvHash,
+    /// What [`Derivation::to_aterm`] is of it.
+    pub aterm: Vec<u8>,
+}
+
 /// The hash modulo of `drv`, whose output paths must be filled in already.
 /// `resolver` gives that of each input derivation; it should remember what it
 /// computed, since every derivation of a graph is asked for many times.
@@ -44,7 +53,7 @@ pub fn hash_modulo<E: From<Error>>(
         return Ok(fixed_hashes(drv));
     }
     let inputs = input_hashes(drv, resolver)?;
-    Ok(whole_hash(drv, kind, &inputs))
+    Ok(whole_hash(kind, &inputs, &aterm::write(drv, false)))
 }
 
 /// The hashes that, with the outputs' names, stand for the outputs in
@@ -63,8 +72,7 @@ pub fn output_hashes<E: From<Error>>(
         return Ok(hashes);
     }
     let inputs = input_hashes(drv, resolver)?;
-    let masked = aterm::write_modulo(drv, &inputs.by_hash, true);
-    let hash = Hash::of(HashAlgo::Sha256, &masked);
+    let hash = aterm::write(drv, true).hash_with_inputs(&inputs.list);
     Ok(drv
         .outputs
         .keys()
@@ -72,10 +80,10 @@ pub fn output_hashes<E: From<Error>>(
         .collect())
 }
 
-/// The hash modulo of a derivation that is not a fixed-output one.
-fn whole_hash(drv: &Derivation, kind: Kind, inputs: &Inputs) -> DrvHash {
-    let aterm = aterm::write_modulo(drv, &inputs.by_hash, false);
-    let hash = Hash::of(HashAlgo::Sha256, &aterm);
+/// The hash modulo of a derivation that is not a fixed-output one, from its
+/// ATerm.
+fn whole_hash(kind: Kind, inputs: &Inputs, aterm: &aterm::Text) -> DrvHash {
+    let hash = aterm.hash_with_inputs(&inputs.list);
     if kind == Kind::InputAddressed && !inputs.deferred {
         DrvHash::Regular(hash)
     } else {
@@ -106,8 +114,7 @@ fn fixed_hashes(drv: &Derivation) -> DrvHash {
 /// the environment variables named after the outputs, as `derivationStrict`
 /// does. Outputs to be computed are [`Output::Deferred`]; they stay so, with
 /// an empty variable, if an input's path is not known before its build. The
-/// variables of floating outputs get Nix's placeholder. Returns what
-/// [`hash_modulo`] is of the derivation then.
+/// variables of floating outputs get Nix's placeholder.
 ///
 /// # Errors
 /// Those of `resolver`; and when a path that is already there is wrong, the
@@ -115,11 +122,21 @@ fn fixed_hashes(drv: &Derivation) -> DrvHash {
 pub fn fill_outputs<E: From<Error>>(
     drv: &mut Derivation,
     resolver: &mut dyn FnMut(&StorePath) -> Result<DrvHash, E>,
-) -> Result<DrvHash, E> {
+) -> Result<Filled, E> {
+    let filled = |kind, inputs: &Inputs, drv: &Derivation| {
+        let text = aterm::write(drv, false);
+        Filled {
+            hash: whole_hash(kind, inputs, &text),
+            aterm: text.bytes,
+        }
+    };
     match Kind::of(drv)? {
         Kind::Fixed => {
             fill_fixed(drv)?;
-            Ok(fixed_hashes(drv))
+            Ok(Filled {
+                hash: fixed_hashes(drv),
+                aterm: drv.to_aterm(),
+            })
         }
         Kind::Floating => {
             for name in drv.outputs.keys() {
@@ -127,7 +144,7 @@ pub fn fill_outputs<E: From<Error>>(
                     .insert(name.clone().into(), hash_placeholder(name).into());
             }
             let inputs = input_hashes(drv, resolver)?;
-            Ok(whole_hash(drv, Kind::Floating, &inputs))
+            Ok(filled(Kind::Floating, &inputs, drv))
         }
         Kind::InputAddressed | Kind::Deferred => {
             let inputs = input_hashes(drv, resolver)?;
@@ -140,11 +157,11 @@ pub fn fill_outputs<E: From<Error>>(
                 drv.env.insert(name.clone().into(), Vec::new());
             }
             if inputs.deferred {
-                return Ok(whole_hash(drv, Kind::Deferred, &inputs));
+                return Ok(filled(Kind::Deferred, &inputs, drv));
             }
-            let masked = aterm::write_modulo(drv, &inputs.by_hash, true);
-            fill_input_addressed(drv, &Hash::of(HashAlgo::Sha256, &masked))?;
-            Ok(whole_hash(drv, Kind::InputAddressed, &inputs))
+            let masked = aterm::write(drv, true).hash_with_inputs(&inputs.list);
+            fill_input_addressed(drv, &masked)?;
+            Ok(filled(Kind::InputAddressed, &inputs, drv))
         }
     }
 }
@@ -203,10 +220,9 @@ fn wrong_path(name: &str, output: &str, found: &StorePath, expected: &StorePath)
 }
 
 /// The input derivations of a derivation, as they stand in its hash.
-#[derive(Default)]
 struct Inputs {
-    /// The outputs that are needed, by the derivation's hash in base 16.
-    by_hash: BTreeMap<String, BTreeSet<String>>,
+    /// The list in the ATerm that is hashed.
+    list: Vec<u8>,
     /// Whether one of them is [`DrvHash::Deferred`].
     deferred: bool,
 }
@@ -216,14 +232,14 @@ fn input_hashes<E: From<Error>>(
     drv: &Derivation,
     resolver: &mut dyn FnMut(&StorePath) -> Result<DrvHash, E>,
 ) -> Result<Inputs, E> {
-    let mut inputs = Inputs::default();
+    let mut by_hash: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut deferred = false;
     for (path, outputs) in &drv.input_drvs {
         let input = resolver(path)?;
-        inputs.deferred |= matches!(input, DrvHash::Deferred(_));
+        deferred |= matches!(input, DrvHash::Deferred(_));
         match input {
             DrvHash::Regular(hash) | DrvHash::Deferred(hash) => {
-                inputs
-                    .by_hash
+                by_hash
                     .entry(hash.to_base16())
                     .or_default()
                     .extend(outputs.iter().cloned());
@@ -235,8 +251,7 @@ fn input_hashes<E: From<Error>>(
                         input: path.clone(),
                         output: output.clone(),
                     })?;
-                    inputs
-                        .by_hash
+                    by_hash
                         .entry(hash.to_base16())
                         .or_default()
                         .insert("out".to_owned());
@@ -244,7 +259,10 @@ fn input_hashes<E: From<Error>>(
             }
         }
     }
-    Ok(inputs)
+    Ok(Inputs {
+        list: aterm::input_list(&by_hash),
+        deferred,
+    })
 }
 
 /// What all outputs of a derivation have in common.

@@ -122,8 +122,10 @@ impl Made {
                 bare.env.insert(name.clone().into(), b"anything".to_vec());
             }
             let mut again = bare.clone();
-            fill_outputs(&mut again, &mut |path| self.hash(path)).expect("computable");
+            let filled = fill_outputs(&mut again, &mut |path| self.hash(path)).expect("computable");
             assert_eq!(again, drv);
+            assert_eq!(filled.aterm, aterm);
+            assert_eq!(Ok(filled.hash), self.hash(&path));
             // What is right already stays.
             fill_outputs(&mut again, &mut |path| self.hash(path)).expect("computable");
             assert_eq!(again, drv);

@@ -83,6 +83,10 @@ fn named(path: &Path, doing: &str, error: &std::io::Error) -> HostError {
 }
 
 impl Host for LocalHost {
+    fn is_plain(&self, path: &Path) -> bool {
+        !path.starts_with(STORE_DIR)
+    }
+
     fn read_file(&self, path: &Path) -> HostResult<Vec<u8>> {
         if let Some(text) = self.text(path) {
             return Ok(text);
@@ -215,8 +219,8 @@ impl Host for LocalHost {
         Ok(path)
     }
 
-    fn add_derivation(&self, derivation: &Derivation) -> HostResult<StorePath> {
-        let path = derivation.drv_path()?;
+    fn add_derivation(&self, derivation: &Derivation, aterm: Vec<u8>) -> HostResult<StorePath> {
+        let path = derivation.drv_path_of(&aterm)?;
         self.store.borrow_mut().insert(
             path.clone(),
             Entry::Derivation(Box::new(derivation.clone())),

@@ -18,6 +18,7 @@
 mod addressing;
 mod builtin;
 pub mod compare;
+mod derivation_writer;
 mod emulator;
 mod environment;
 pub mod error;

@@ -284,6 +284,8 @@ pub(crate) fn with_evaluator_for<T: Send>(
         let host = session.host();
         let flakes = flake_installable::flakes(session, &host);
         let mut settings = session.eval_settings(inputs);
+        settings.parse_ahead =
+            std::thread::available_parallelism().is_ok_and(|processors| processors.get() > 1);
         if flake {
             settings.pure = !session.settings.eval.impure_flakes;
             // Who names a flake wants it to be one, whatever the settings say of experiments.

@@ -112,6 +112,15 @@ impl Evaluator {
         !self.is_limited() || self.is_allowed(path)
     }
 
+    /// Whether a file may be read before the evaluation asks for it, by itself.
+    pub(crate) fn may_read_ahead(&self, path: &Path) -> bool {
+        let is_below = |allowed: &PathBuf| path.starts_with(allowed);
+        let is_allowed = !self.is_limited()
+            || self.allowed.iter().any(is_below)
+            || self.settings.allowed_paths.iter().any(is_below);
+        is_allowed && self.host.is_plain(path)
+    }
+
     fn is_allowed(&self, path: &Path) -> bool {
         path.ancestors().any(|above| self.allowed.contains(above))
             || self

@@ -9,6 +9,15 @@ use crate::position::Pos;
 use crate::string::ContextSet;
 use crate::value::{Value, ValueKind};
 
+/// How much room is kept for the texts that are being put together.
+const TEXT_KEPT: usize = 64 << 10;
+
+/// Whether a forced value is an integer or a float.
+#[inline]
+fn is_number(value: Value) -> bool {
+    value.as_int().is_some() || matches!(value.kind(), ValueKind::Float(_))
+}
+
 /// The result of an operator on integers that are immediate in their words, if it is immediate too.
 #[inline]
 pub(super) fn small_integers(op: Operator, left: Value, right: Value) -> Option<Value> {
@@ -25,16 +34,6 @@ pub(super) fn small_integers(op: Operator, left: Value, right: Value) -> Option<
         Operator::GreaterEq => Some(Value::bool(a >= b)),
         _ => None,
     }
-}
-
-/// Whether `+` leaves the left operand as it is until the right one is evaluated.
-#[inline]
-fn is_summand(value: Value) -> bool {
-    value.as_small_int().is_some()
-        || matches!(
-            value.kind(),
-            ValueKind::Int(_) | ValueKind::Float(_) | ValueKind::String(_) | ValueKind::Path(_)
-        )
 }
 
 /// What the trace says of an operand or part that is to become a string.
@@ -103,19 +102,19 @@ impl Evaluator {
             Operator::Concat => self.concat_lists(code, env),
             // `a > b` is `b < a`, and evaluated in that order.
             Operator::Greater | Operator::LessEq => {
-                let right = self.eval(code.right, env)?;
-                let left = self.eval(code.left, env)?;
+                let right = self.eval_operand(code.right, env)?;
+                let left = self.eval_operand(code.left, env)?;
                 match small_integers(code.op, left, right) {
                     Some(value) => Ok(value),
                     None => self.strict_operator(code.op, left, right, pos),
                 }
             }
             _ => {
-                let left = self.eval(code.left, env)?;
-                if code.op == Operator::Add && !is_summand(left) {
-                    return self.add_to_other(left, code, env);
+                let left = self.eval_operand(code.left, env)?;
+                if code.op == Operator::Add && !is_number(left) {
+                    return self.append(left, code, env);
                 }
-                let right = self.eval(code.right, env)?;
+                let right = self.eval_operand(code.right, env)?;
                 match small_integers(code.op, left, right) {
                     Some(value) => Ok(value),
                     None => self.strict_operator(code.op, left, right, pos),
@@ -220,7 +219,7 @@ impl Evaluator {
         Ok(self.float(result))
     }
 
-    /// The operator `+` of forced values.
+    /// The operator `+` of forced values, the left of which is a number.
     fn add(&mut self, left: Value, right: Value, pos: Pos) -> Result<Value> {
         match (left.kind(), right.kind()) {
             (ValueKind::Int(a), ValueKind::Int(b)) => match a.checked_add(b) {
@@ -233,55 +232,39 @@ impl Evaluator {
             (ValueKind::Int(a), ValueKind::Float(b)) => Ok(self.float(a as f64 + b)),
             (ValueKind::Float(a), ValueKind::Int(b)) => Ok(self.float(a + b as f64)),
             (ValueKind::Float(a), ValueKind::Float(b)) => Ok(self.float(a + b)),
-            (ValueKind::Int(_), other) => Err(EvalError::new(
-                pos,
-                format!("cannot add {} to an integer", other.type_name()),
-            )),
-            (ValueKind::Float(_), other) => Err(EvalError::new(
-                pos,
-                format!("cannot add {} to a float", other.type_name()),
-            )),
-            (ValueKind::String(a), ValueKind::String(b)) => {
-                let mut context = ContextSet::new();
-                context.add(a.context());
-                context.add(b.context());
-                let context = context.finish(self.heap);
-                Ok(Value::from(
-                    self.heap.concat(context, &[a.bytes(), b.bytes()]),
-                ))
-            }
-            _ => {
-                let is_path = matches!(left.kind(), ValueKind::Path(_));
-                let mut context = ContextSet::new();
-                let how = Coercion {
-                    more: false,
-                    copy_to_store: !is_path,
+            (number, other) => {
+                let sort = match number {
+                    ValueKind::Int(_) => "an integer",
+                    _ => "a float",
                 };
-                let left = self.coerce_to_string(left, pos, &mut context, how, SEGMENT)?;
-                let right = self.coerce_to_string(right, pos, &mut context, how, SEGMENT)?;
-                if is_path {
-                    return self.finish_path(&[left, right], &context, pos);
-                }
-                Ok(self.concat_texts(&[left, right], &context))
+                Err(EvalError::new(
+                    pos,
+                    format!("cannot add {} to {sort}", other.type_name()),
+                ))
             }
         }
     }
 
-    /// The operator `+` where the left operand is none of the usual: it becomes a string before the right one is
-    /// evaluated, and no path is copied.
-    #[cold]
-    fn add_to_other(&mut self, left: Value, code: &'static BinaryCode, env: Env) -> Result<Value> {
+    /// The operator `+` where the left operand is no number: it is coerced before the right one is evaluated. The result is
+    /// a path if that is one, otherwise a string; paths are copied to the store only if it is a string.
+    #[inline(never)]
+    fn append(&mut self, left: Value, code: &'static BinaryCode, env: Env) -> Result<Value> {
         let pos = code.pos;
+        let is_path = matches!(left.kind(), ValueKind::Path(_));
+        let how = Coercion {
+            more: false,
+            copy_to_store: left.as_string().is_some(),
+        };
         let mut context = ContextSet::new();
-        let left = self.coerce_to_string(left, pos, &mut context, Coercion::PLAIN, SEGMENT)?;
-        let right = self.eval(code.right, env)?;
-        let right = self.coerce_to_string(right, pos, &mut context, Coercion::PLAIN, SEGMENT)?;
-        Ok(self.concat_texts(&[left, right], &context))
-    }
-
-    fn concat_texts(&mut self, texts: &[Text], context: &ContextSet) -> Value {
-        let slices: Vec<&[u8]> = texts.iter().map(Text::bytes).collect();
-        Value::from(self.heap.concat(context.finish(self.heap), &slices))
+        let left = self.coerce_to_string(left, pos, &mut context, how, SEGMENT)?;
+        let right = self.eval_operand(code.right, env)?;
+        let right = self.coerce_to_string(right, code.right_pos, &mut context, how, SEGMENT)?;
+        if is_path {
+            return self.finish_path(&[left, right], &context, pos);
+        }
+        let context = context.finish(self.heap);
+        let text = self.heap.concat(context, &[left.bytes(), right.bytes()]);
+        Ok(Value::from(text))
     }
 
     fn finish_path(&mut self, texts: &[Text], context: &ContextSet, pos: Pos) -> Result<Value> {
@@ -309,18 +292,26 @@ impl Evaluator {
         env: Env,
     ) -> Result<Value> {
         let mut context = ContextSet::new();
-        let mut texts = Vec::with_capacity(parts.len());
-        for (part, part_pos) in parts {
-            let value = self.eval(part, env)?;
-            texts.push(self.coerce_to_string(
-                value,
-                *part_pos,
-                &mut context,
-                Coercion::INTERPOLATE,
-                SEGMENT,
-            )?);
+        let start = self.text.len();
+        for (part, pos) in parts {
+            let text = self.eval_operand(part, env).and_then(|value| {
+                self.coerce_to_string(value, *pos, &mut context, Coercion::INTERPOLATE, SEGMENT)
+            });
+            match text {
+                Ok(text) => self.text.extend_from_slice(text.bytes()),
+                Err(error) => {
+                    self.text.truncate(start);
+                    return Err(error);
+                }
+            }
         }
-        Ok(self.concat_texts(&texts, &context))
+        let context = context.finish(self.heap);
+        let value = Value::from(self.heap.array(context, &self.text[start..]));
+        self.text.truncate(start);
+        if start == 0 && self.text.capacity() > TEXT_KEPT {
+            self.text = Vec::new();
+        }
+        Ok(value)
     }
 
     #[inline(never)]
