@@ -203,6 +203,7 @@ pub(crate) fn read_all(
     remove_stale: bool,
 ) -> Result<Vec<(StorePath, String)>> {
     let dir = layout.temp_roots_dir();
+    let shared = files::is_shared(&dir);
     let mut roots = Vec::new();
     let entries = match std::fs::read_dir(&dir) {
         Ok(entries) => entries,
@@ -216,7 +217,8 @@ pub(crate) fn read_all(
             continue;
         }
         let path = entry.path();
-        let mut file = match File::options().read(true).write(remove_stale).open(&path) {
+        let open = || File::options().read(true).write(remove_stale).open(&path);
+        let mut file = match locks::open_soon(shared, open) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
             Err(error) => return Err(Error::io("open", path)(error)),
