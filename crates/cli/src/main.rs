@@ -44,6 +44,7 @@ fn main() -> ExitCode {
         Command::Check(args) => commands::check::run(&common, args),
         Command::Targets(args) => commands::targets::run(&common, args),
         Command::Boot(args) => commands::boot::run(&common, args),
+        Command::Doctor(args) => commands::doctor::run(&common, args),
         Command::Test(args) => commands::test::run(&common, args),
         Command::Bench(Bench::Scheduler(args)) => commands::bench::scheduler(&common, args),
     };

@@ -269,7 +269,7 @@ impl Session {
 }
 
 /// `--store`, else `xbuild/store` in the user's data directory (XDG Base Directory Specification).
-fn store_root(common: &Common) -> Result<PathBuf, Failure> {
+pub(crate) fn store_root(common: &Common) -> Result<PathBuf, Failure> {
     if let Some(root) = &common.store {
         return Ok(root.clone());
     }

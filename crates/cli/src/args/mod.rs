@@ -2,6 +2,7 @@
 
 mod bench;
 mod building;
+mod doctor;
 mod evaluating;
 mod flake;
 mod machine;
@@ -14,6 +15,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub(crate) use bench::{Bench, BenchScheduler, Executor};
 pub(crate) use building::{Check, Log, Realise, Targets};
+pub(crate) use doctor::Doctor;
 pub(crate) use evaluating::{Eval, EvalJobs, Form, Instantiate, Repl};
 pub(crate) use flake::Flake;
 pub(crate) use machine::{Boot, Guest, Test};
@@ -96,6 +98,8 @@ pub(crate) enum Command {
     Boot(Boot),
     /// Boot an image in QEMU and let it check itself
     Test(Test),
+    /// Check whether this machine can build, and say how to mend what is in the way
+    Doctor(Doctor),
     /// Measure parts of xbuild on this machine
     #[command(subcommand)]
     Bench(Bench),

@@ -46,6 +46,10 @@ pub struct Settings {
     pub extra_platforms: Vec<String>,
     /// `emulators` (xbuild's own): `SYSTEM=PROGRAM`, what runs the programs of a system in place of the emulator that comes with xbuild.
     pub emulators: Vec<String>,
+    /// `sandbox-user-namespaces` (xbuild's own): builds may make user namespaces, and mount in them.
+    pub sandbox_user_namespaces: bool,
+    /// `max-build-processes` (xbuild's own): processes and threads of a build at once; none means as many as the machine allows.
+    pub max_build_processes: Option<u64>,
     /// `debian-mirror` (xbuild's own): the base URL behind `mirror://debian/`.
     pub debian_mirror: Option<String>,
     /// `connect-timeout`: of one download.
@@ -87,6 +91,8 @@ impl Default for Settings {
             sandbox_paths: Vec::new(),
             extra_platforms: Vec::new(),
             emulators: Vec::new(),
+            sandbox_user_namespaces: false,
+            max_build_processes: Some(4096),
             debian_mirror: None,
             connect_timeout: Duration::from_secs(15),
             stalled_download_timeout: Duration::from_secs(300),
@@ -197,6 +203,11 @@ impl Settings {
                 let bytes = number("a number of bytes")?;
                 self.max_build_log_size = (bytes != 0).then_some(bytes);
             }
+            "max-build-processes" => {
+                let processes = number("a number of processes")?;
+                self.max_build_processes = (processes != 0).then_some(processes);
+            }
+            "sandbox-user-namespaces" => self.sandbox_user_namespaces = boolean()?,
             "keep-going" => self.keep_going = boolean()?,
             "keep-failed" => self.keep_failed = boolean()?,
             "show-trace" => self.show_trace = boolean()?,
