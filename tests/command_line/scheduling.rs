@@ -169,7 +169,7 @@ for_each_user! {
         world.write("first.nix", r#"import ./run.nix "first" "echo >$out" { }"#);
         world.xbuild(&["realise", "--no-out-link", "./first.nix"]).succeeds();
         let store = xbuild_store::Store::open(world.store(), xbuild_store::StoreOptions::default()).unwrap();
-        let usage = xbuild_store::Needs {
+        let usage = xbuild_store::Usage {
             duration: std::time::Duration::from_millis(100),
             peak_memory: 1 << 50,
             processors: 1000,

@@ -259,7 +259,7 @@ pub(crate) fn nar_size(store: &Store, path: &StorePath) -> u64 {
 mod tests {
     use std::time::Duration;
 
-    use xbuild_store::{Needs, StoreOptions};
+    use xbuild_store::{StoreOptions, Usage};
 
     use super::*;
     use crate::environment::tests::{derivation, path};
@@ -294,7 +294,7 @@ mod tests {
     fn what_is_known_wins_over_guesses() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path(), StoreOptions::default()).unwrap();
-        let usage = Needs {
+        let usage = Usage {
             duration: Duration::from_secs(100),
             peak_memory: 5 << 30,
             processors: 3400,

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use xbuild_derivation::Derivation;
 use xbuild_fetch::Fetcher;
 use xbuild_sandbox::{Bind, CancelToken, ExtraBind, Report, Sandbox, ScratchPool, Spec, Status};
-use xbuild_store::{Needs, PathLocks, Rewrites, Scratch, Store, remove_tree};
+use xbuild_store::{PathLocks, Rewrites, Scratch, Store, Usage, remove_tree};
 use xbuild_store_model::StorePath;
 
 use crate::addressing::{Made, canonical, rewrite};
@@ -355,7 +355,7 @@ fn build(
     let _ = context
         .store
         .builds()
-        .and_then(|builds| builds.record_build(&drv.name, &system, needs(&report)));
+        .and_then(|builds| builds.record_build(&drv.name, &system, usage(&report)));
     Ok((
         made(&|path| spec.physical(Path::new(&path.to_string()))),
         inputs,
@@ -379,12 +379,12 @@ fn show_jobserver(spec: &mut Spec, pipe: &Path, cores: u32) {
 
 /// What a build used, for later ones. Where no control group counts, the sandbox knows the greatest process; with several at a time, so
 /// many of them may have been that great.
-fn needs(report: &Report) -> Needs {
+fn usage(report: &Report) -> Usage {
     let busy = (report.user + report.sys).as_micros().saturating_mul(1000);
     let processors = u64::try_from(busy / report.wall.as_micros().max(1)).unwrap_or(u64::MAX);
     let counted = report.peak_memory.filter(|peak| *peak != report.max_rss);
     let side_by_side = processors.div_ceil(1000).max(1);
-    Needs {
+    Usage {
         duration: report.wall,
         peak_memory: counted.unwrap_or_else(|| report.max_rss.saturating_mul(side_by_side)),
         processors,

@@ -17,7 +17,7 @@ const VERSION: i64 = 2;
 
 /// What a build used, and so what is expected of the next one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Needs {
+pub struct Usage {
     /// How long it takes.
     pub duration: Duration,
     /// The most memory it uses at a time, in bytes; 0 if not known.
@@ -30,15 +30,15 @@ pub struct Needs {
 #[derive(Debug, Clone, Default)]
 pub struct History {
     /// By name, then by system.
-    builds: BTreeMap<String, BTreeMap<String, Needs>>,
+    builds: BTreeMap<String, BTreeMap<String, Usage>>,
 }
 
 impl History {
     /// What to expect of a build with this name on this system, or on any; then of other versions of the same package, which are
     /// those with the same name up to the first dash before a digit. Of several versions, the one with the greatest name.
     #[must_use]
-    pub fn expected(&self, name: &str, system: &str) -> Option<Needs> {
-        let of = |systems: &BTreeMap<String, Needs>| {
+    pub fn expected(&self, name: &str, system: &str) -> Option<Usage> {
+        let of = |systems: &BTreeMap<String, Usage>| {
             let found = systems.get(system).or_else(|| systems.values().next());
             found.copied()
         };
@@ -143,7 +143,7 @@ impl Builds {
 
     /// Records a successful build. `name` is the derivation's name, without hash, so that a later version profits. Records that
     /// come in quick succession are written together, the last of them when this is dropped.
-    pub fn record_build(&self, name: &str, system: &str, usage: Needs) -> Result<()> {
+    pub fn record_build(&self, name: &str, system: &str, usage: Usage) -> Result<()> {
         let whole = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
         let record = Record {
             name: name.to_owned(),
@@ -203,7 +203,7 @@ impl Builds {
             let mut history = History::default();
             while let Some(row) = rows.next()? {
                 let whole = |n: i64| u64::try_from(n).unwrap_or(0);
-                let usage = Needs {
+                let usage = Usage {
                     duration: Duration::from_micros(whole(row.get(2)?)),
                     peak_memory: whole(row.get(3)?),
                     processors: whole(row.get(4)?),
@@ -289,8 +289,8 @@ fn create(connection: &Connection) -> rusqlite::Result<()> {
 mod tests {
     use super::*;
 
-    fn usage(seconds: u64, peak_memory: u64, processors: u64) -> Needs {
-        Needs {
+    fn usage(seconds: u64, peak_memory: u64, processors: u64) -> Usage {
+        Usage {
             duration: Duration::from_secs(seconds),
             peak_memory,
             processors,
@@ -337,7 +337,7 @@ mod tests {
         }
         let history = builds.history().unwrap();
         let seconds = |name, system| {
-            let usage: Option<Needs> = history.expected(name, system);
+            let usage: Option<Usage> = history.expected(name, system);
             usage.map(|usage| usage.duration.as_secs())
         };
         assert_eq!(seconds("a-9", "x"), Some(2));
