@@ -11,6 +11,7 @@ mod evaluation_errors;
 mod failures;
 mod interactive;
 mod machines;
+mod reporting;
 mod sandbox;
 mod storing;
 #[path = "../support/mod.rs"]

@@ -129,6 +129,11 @@ pub fn plan_for(store: &Store, settings: &Settings, wanted: &[Wanted]) -> Result
     }
     let drv = EmulatorDerivations::new()?.add_to(store)?;
     let more = plan::plan(store, &[Wanted::Outputs(drv.clone(), None)])?;
+    for drv in &more.present {
+        if !plan.present.contains(drv) {
+            plan.present.push(drv.clone());
+        }
+    }
     // A derivation may be in both plans.
     let mut places = Vec::with_capacity(more.steps.len());
     for step in &more.steps {

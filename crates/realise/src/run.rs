@@ -8,13 +8,14 @@ use std::thread;
 use std::time::Duration;
 
 use xbuild_fetch::Fetcher;
+use xbuild_report as report;
+use xbuild_report::{Cause, Event, Events, How, Planned, Pool, Slot, StepKind};
 use xbuild_sandbox::{CancelToken, Sandbox, ScratchPool};
 use xbuild_scheduler::{Because, Graph, Outcome, Policy, Scheduler, StepId, StepSpec};
 use xbuild_store::Store;
 use xbuild_store_model::StorePath;
 
 use crate::error::{Error, FailureReason, Failures, Result, StepFailure};
-use crate::event::{Event, Observer, StepKind};
 use crate::plan::{Plan, Step, Wanted, output_paths, read_derivation};
 use crate::platform::{self, plan_for};
 use crate::settings::Settings;
@@ -26,7 +27,7 @@ pub struct Realiser<'a> {
     sandbox: &'a Sandbox,
     fetcher: &'a Fetcher,
     settings: &'a Settings,
-    observer: &'a dyn Observer,
+    events: &'a Events,
     cancel: &'a CancelToken,
 }
 
@@ -52,14 +53,14 @@ pub enum Mode {
 const CANCEL_POLL: Duration = Duration::from_millis(50);
 
 impl<'a> Realiser<'a> {
-    /// A realiser on `store`. When `cancel` is set, running builds are stopped and nothing new starts.
+    /// A realiser on `store`, which tells `events` what happens. When `cancel` is set, running builds are stopped and nothing new starts.
     #[must_use]
     pub fn new(
         store: &'a Store,
         sandbox: &'a Sandbox,
         fetcher: &'a Fetcher,
         settings: &'a Settings,
-        observer: &'a dyn Observer,
+        events: &'a Events,
         cancel: &'a CancelToken,
     ) -> Self {
         Self {
@@ -67,7 +68,7 @@ impl<'a> Realiser<'a> {
             sandbox,
             fetcher,
             settings,
-            observer,
+            events,
             cancel,
         }
     }
@@ -86,21 +87,34 @@ impl<'a> Realiser<'a> {
     /// [`Error::Failed`] when steps failed; [`Error::Interrupted`] when the user stopped it; others when the
     /// run could not go on.
     pub fn realise(&self, wanted: &[Wanted], mode: Mode) -> Result<Vec<Realised>> {
+        let realised = self.realise_wanted(wanted, mode);
+        let outcome = match &realised {
+            Ok(_) => report::Outcome::Success,
+            Err(Error::Interrupted) => report::Outcome::Interrupted,
+            Err(_) => report::Outcome::Failure,
+        };
+        self.events.tell(&Event::Ended { outcome });
+        realised
+    }
+
+    fn realise_wanted(&self, wanted: &[Wanted], mode: Mode) -> Result<Vec<Realised>> {
         let realised = self.outputs(wanted)?;
         self.store
             .add_temp_roots(realised.iter().flat_map(|r| r.outputs.values()))?;
         let plan = self.plan(wanted)?;
-        self.refuse_what_cannot_run(&plan, wanted)?;
-        self.run(&plan)?;
+        let announced = self.announce(&plan);
+        self.refuse_what_cannot_run(&announced, wanted)?;
+        self.run(&announced)?;
         if mode == Mode::Rebuild {
-            self.run(&self.rebuild_plan(wanted)?)?;
+            let plan = self.rebuild_plan(wanted)?;
+            self.run(&self.announce(&plan))?;
         }
         Ok(realised)
     }
 
     /// Refuses what was asked for by itself and is to be built on another kind of machine, before what it needs is built in vain: of
     /// that, only itself knows what to build in its place.
-    fn refuse_what_cannot_run(&self, plan: &Plan, wanted: &[Wanted]) -> Result<()> {
+    fn refuse_what_cannot_run(&self, announced: &Announced<'_>, wanted: &[Wanted]) -> Result<()> {
         if self.settings.keep_going {
             return Ok(());
         }
@@ -110,8 +124,10 @@ impl<'a> Realiser<'a> {
             wanted.iter().any(of)
         };
         let mut failed = Vec::new();
-        for step in plan.steps.iter().filter(|step| is_wanted(step)) {
-            if let Err(reason) = platform::check(self.settings, &step.drv) {
+        for (index, step) in announced.plan.steps.iter().enumerate() {
+            if is_wanted(step)
+                && let Err(reason) = platform::check(self.settings, &step.drv)
+            {
                 let failure = StepFailure {
                     drv: step.drv_path.clone(),
                     reason,
@@ -119,10 +135,8 @@ impl<'a> Realiser<'a> {
                     tail: Vec::new(),
                     kept: None,
                 };
-                self.observer.event(Event::Failed {
-                    drv: &step.drv_path,
-                    message: &failure.to_string(),
-                });
+                self.events
+                    .tell(&failure_event(announced.number(index), &failure));
                 failed.push(failure);
             }
         }
@@ -179,17 +193,41 @@ impl<'a> Realiser<'a> {
             });
         }
         // The outputs can be valid while the inputs are not any more.
-        self.run(&self.plan(&needed)?)?;
-        Ok(Plan { steps })
+        let inputs = self.plan(&needed)?;
+        self.run(&self.announce(&inputs))?;
+        Ok(Plan {
+            steps,
+            present: Vec::new(),
+        })
     }
 
-    /// Runs all steps of `plan`.
-    fn run(&self, plan: &Plan) -> Result<()> {
+    /// Tells what `plan` is going to do.
+    fn announce<'p>(&self, plan: &'p Plan) -> Announced<'p> {
+        let announced = Announced {
+            plan,
+            first: self.events.number(plan.steps.len()),
+            expected: plan.steps.iter().map(|step| self.expected(step)).collect(),
+        };
+        let planned = |(index, step): (usize, &Step)| Planned {
+            step: announced.number(index),
+            drv: step.drv_path.clone(),
+            kind: step.kind,
+            after: step.after.iter().map(|i| announced.number(*i)).collect(),
+            expected: announced.expected[index],
+        };
+        self.events.tell(&Event::Planned {
+            steps: plan.steps.iter().enumerate().map(planned).collect(),
+            present: plan.present.clone(),
+        });
+        announced
+    }
+
+    /// Runs all steps of a plan.
+    fn run(&self, announced: &Announced<'_>) -> Result<()> {
+        let plan = announced.plan;
         if self.cancel.is_cancelled() {
             return Err(Error::Interrupted);
         }
-        let (builds, fetches) = plan.counts();
-        self.observer.event(Event::Planned { builds, fetches });
         if plan.steps.is_empty() {
             return Ok(());
         }
@@ -198,7 +236,7 @@ impl<'a> Realiser<'a> {
                 steps: plan.steps.len(),
             });
         }
-        let mut scheduler = self.scheduler(plan)?;
+        let mut scheduler = self.scheduler(announced)?;
         let stop = CancelToken::new().map_err(Error::io("make", "an event descriptor"))?;
         // Locked as long as this run lives, so whatever it leaves is collected.
         let work = self.store.work_dir()?;
@@ -209,12 +247,13 @@ impl<'a> Realiser<'a> {
             scratch: &scratch,
             fetcher: self.fetcher,
             settings: self.settings,
-            observer: self.observer,
+            events: self.events,
             stop: &stop,
         };
         let mut failed = Vec::new();
         let (ended, ends) = mpsc::channel();
-        let (started, starts) = mpsc::channel::<StepId>();
+        let (started, starts) = mpsc::channel::<(StepId, Slot)>();
+        let mut slots = Slots::default();
         let starts = Mutex::new(starts);
         thread::scope(|scope| -> Result<()> {
             // When this ends, the threads see that nothing will start any more.
@@ -229,10 +268,14 @@ impl<'a> Realiser<'a> {
                     if running == threads {
                         let (ended, starts, context) = (ended.clone(), &starts, &context);
                         let work = move || {
-                            while let Some(id) = next_start(starts) {
-                                let result = run_caught(context, &plan.steps[id.0 as usize]);
+                            while let Some((id, slot)) = next_start(starts) {
+                                let place = step::Place {
+                                    id: announced.number(id.0 as usize),
+                                    slot,
+                                };
+                                let result = run_caught(context, &plan.steps[id.0 as usize], place);
                                 // The receiver lives as long as any step runs.
-                                let _ = ended.send((id, result));
+                                let _ = ended.send((id, slot, result));
                             }
                         };
                         thread::Builder::new()
@@ -245,17 +288,19 @@ impl<'a> Realiser<'a> {
                         threads += 1;
                     }
                     // The receiver lives as long as this.
-                    let _ = started.send(id);
+                    let slot = slots.take(plan.steps[id.0 as usize].kind);
+                    let _ = started.send((id, slot));
                     running += 1;
                 }
                 if running == 0 {
                     return Ok(());
                 }
-                let Ok((id, result)) = ends.recv_timeout(CANCEL_POLL) else {
+                let Ok((id, slot, result)) = ends.recv_timeout(CANCEL_POLL) else {
                     continue;
                 };
                 running -= 1;
-                let outcome = self.report(plan, id, result, &mut failed);
+                slots.give_back(slot);
+                let outcome = self.report(announced.number(id.0 as usize), result, &mut failed);
                 if outcome == Outcome::Failed && !self.settings.keep_going {
                     // As Nix does: what runs beside a failure is stopped, so that the error comes at once.
                     stop.cancel();
@@ -265,10 +310,19 @@ impl<'a> Realiser<'a> {
                     .map_err(|error| Error::Internal(error.to_string()))?;
             }
         })?;
+        let summary = scheduler.summary();
+        for (id, because) in &summary.skipped {
+            self.events.tell(&Event::Skipped {
+                step: announced.number(id.0 as usize),
+                because: match because {
+                    Because::Failed(cause) => Some(announced.number(cause.0 as usize)),
+                    Because::Stopped(_) | Because::Cancelled => None,
+                },
+            });
+        }
         if self.cancel.is_cancelled() {
             return Err(Error::Interrupted);
         }
-        let summary = scheduler.summary();
         if summary.is_success() {
             return Ok(());
         }
@@ -284,48 +338,46 @@ impl<'a> Realiser<'a> {
         Err(Error::Failed(Box::new(Failures { failed, skipped })))
     }
 
-    /// Tells the observer how a step ended.
+    /// Tells how a step ended.
     fn report(
         &self,
-        plan: &Plan,
-        id: StepId,
-        result: std::result::Result<Duration, Box<StepFailure>>,
+        step: report::StepId,
+        result: std::result::Result<How, Box<StepFailure>>,
         failed: &mut Vec<StepFailure>,
     ) -> Outcome {
-        let step = &plan.steps[id.0 as usize];
         match result {
-            Ok(wall) => {
-                self.observer.event(Event::Finished {
-                    drv: &step.drv_path,
-                    kind: step.kind,
-                    wall,
-                });
+            Ok(how) => {
+                self.events.tell(&Event::Done { step, how });
                 Outcome::Done
             }
             Err(failure) if matches!(failure.reason, FailureReason::Cancelled) => {
+                self.events.tell(&Event::Stopped { step });
                 Outcome::Interrupted
             }
             Err(failure) => {
-                self.observer.event(Event::Failed {
-                    drv: &step.drv_path,
-                    message: &failure.to_string(),
-                });
+                self.events.tell(&failure_event(step, &failure));
                 failed.push(*failure);
                 Outcome::Failed
             }
         }
     }
 
-    fn scheduler(&self, plan: &Plan) -> Result<Scheduler> {
+    fn scheduler(&self, announced: &Announced<'_>) -> Result<Scheduler> {
+        let plan = announced.plan;
         let mut graph = Graph::with_capacity(
             plan.steps.len(),
             plan.steps.iter().map(|s| s.after.len()).sum(),
         );
         let mut ids = Vec::with_capacity(plan.steps.len());
-        for step in &plan.steps {
+        for (step, expected) in plan.steps.iter().zip(&announced.expected) {
             let spec = match step.kind {
                 StepKind::Fetch => StepSpec::download(DOWNLOAD_ESTIMATE_MS),
-                StepKind::Build | StepKind::Rebuild => StepSpec::build(self.expected_ms(step)),
+                StepKind::Build | StepKind::Rebuild => {
+                    let expected = expected.map_or(BUILD_ESTIMATE_MS, |expected| {
+                        u32::try_from(expected.as_millis()).unwrap_or(u32::MAX)
+                    });
+                    StepSpec::build(expected)
+                }
             };
             ids.push(graph.add_step(spec));
         }
@@ -353,8 +405,11 @@ impl<'a> Realiser<'a> {
         })
     }
 
-    /// How long a build took the last time, for the scheduler.
-    fn expected_ms(&self, step: &Step) -> u32 {
+    /// How long a build took the last time.
+    fn expected(&self, step: &Step) -> Option<Duration> {
+        if step.kind == StepKind::Fetch {
+            return None;
+        }
         let system = String::from_utf8_lossy(&step.drv.system);
         let known = self
             .store
@@ -362,14 +417,68 @@ impl<'a> Realiser<'a> {
             .and_then(|builds| builds.expected(&step.drv.name, &system))
             .ok()
             .flatten();
-        known.map_or(BUILD_ESTIMATE_MS, |known| {
-            u32::try_from(known.duration.as_millis()).unwrap_or(u32::MAX)
-        })
+        known.map(|known| known.duration)
+    }
+}
+
+/// A plan that the stream of events knows.
+struct Announced<'p> {
+    plan: &'p Plan,
+    /// The number of the plan's first step.
+    first: report::StepId,
+    /// How long each step took the last time.
+    expected: Vec<Option<Duration>>,
+}
+
+impl Announced<'_> {
+    /// The number that the step `index` of the plan has in the stream.
+    fn number(&self, index: usize) -> report::StepId {
+        let index = u32::try_from(index).unwrap_or(u32::MAX);
+        report::StepId(self.first.0.saturating_add(index))
+    }
+}
+
+fn failure_event(step: report::StepId, failure: &StepFailure) -> Event<'static> {
+    let reason = failure.reason.to_string();
+    Event::Failed {
+        step,
+        reason: reason.lines().next().unwrap_or_default().to_owned(),
+        cause: match failure.reason {
+            FailureReason::Exit(code) => Cause::Exit(code),
+            FailureReason::HashMismatch { .. } => Cause::HashMismatch,
+            _ => Cause::Other,
+        },
+        message: failure.to_string(),
+    }
+}
+
+/// The slots in which steps run.
+#[derive(Default)]
+struct Slots {
+    taken: BTreeSet<Slot>,
+}
+
+impl Slots {
+    /// Takes the lowest free slot for a step; the scheduler sees to it that there are no more steps than slots.
+    fn take(&mut self, kind: StepKind) -> Slot {
+        let pool = match kind {
+            StepKind::Fetch => Pool::Fetch,
+            StepKind::Build | StepKind::Rebuild => Pool::Build,
+        };
+        let mut slot = Slot { pool, index: 0 };
+        while !self.taken.insert(slot) {
+            slot.index += 1;
+        }
+        slot
+    }
+
+    fn give_back(&mut self, slot: Slot) {
+        self.taken.remove(&slot);
     }
 }
 
 /// Waits for a step to start; `None` when there will be none.
-fn next_start(starts: &Mutex<mpsc::Receiver<StepId>>) -> Option<StepId> {
+fn next_start(starts: &Mutex<mpsc::Receiver<(StepId, Slot)>>) -> Option<(StepId, Slot)> {
     starts
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
@@ -381,8 +490,9 @@ fn next_start(starts: &Mutex<mpsc::Receiver<StepId>>) -> Option<StepId> {
 fn run_caught(
     context: &step::Context<'_>,
     step: &Step,
-) -> std::result::Result<Duration, Box<StepFailure>> {
-    let run = AssertUnwindSafe(|| step::run(context, step));
+    place: step::Place,
+) -> std::result::Result<How, Box<StepFailure>> {
+    let run = AssertUnwindSafe(|| step::run(context, step, place));
     panic::catch_unwind(run).unwrap_or_else(|_| {
         Err(Box::new(StepFailure {
             drv: step.drv_path.clone(),

@@ -5,10 +5,11 @@ use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use xbuild_derivation::Derivation;
 use xbuild_fetch::Fetcher;
+use xbuild_report::{Event, Events, How, Level, Slot, StepId, StepKind, Usage};
 use xbuild_sandbox::{Bind, CancelToken, ExtraBind, Report, Sandbox, ScratchPool, Spec, Status};
 use xbuild_store::{PathLocks, Scratch, Store, remove_tree};
 use xbuild_store_model::StorePath;
@@ -17,7 +18,6 @@ use crate::builtin;
 use crate::compare;
 use crate::environment::environment;
 use crate::error::{Error, FailureReason, StepFailure};
-use crate::event::{Event, Observer, StepKind};
 use crate::graphs::graphs;
 use crate::kept;
 use crate::log::Log;
@@ -35,13 +35,20 @@ pub(crate) struct Context<'a> {
     pub(crate) scratch: &'a ScratchPool,
     pub(crate) fetcher: &'a Fetcher,
     pub(crate) settings: &'a Settings,
-    pub(crate) observer: &'a dyn Observer,
+    pub(crate) events: &'a Events,
     /// Stops the running steps.
     pub(crate) stop: &'a CancelToken,
 }
 
 /// How long to wait before a lock that another process holds is tried again.
 const LOCK_RETRY: Duration = Duration::from_millis(50);
+
+/// What a step is called in the stream of events, and where it runs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) id: StepId,
+    pub(crate) slot: Slot,
+}
 
 /// What a failed step leaves for its report.
 #[derive(Default)]
@@ -53,11 +60,14 @@ struct Remains {
 }
 
 /// Runs one step. When it returns `Ok`, the outputs are valid (or, for a rebuild, equal).
-pub(crate) fn run(context: &Context<'_>, step: &Step) -> Result<Duration, Box<StepFailure>> {
-    let begun = Instant::now();
+pub(crate) fn run(
+    context: &Context<'_>,
+    step: &Step,
+    place: Place,
+) -> Result<How, Box<StepFailure>> {
     let mut remains = Remains::default();
-    match run_locked(context, step, &mut remains) {
-        Ok(()) => Ok(begun.elapsed()),
+    match run_locked(context, step, place, &mut remains) {
+        Ok(how) => Ok(how),
         Err(reason) => Err(Box::new(StepFailure {
             drv: step.drv_path.clone(),
             reason,
@@ -71,8 +81,9 @@ pub(crate) fn run(context: &Context<'_>, step: &Step) -> Result<Duration, Box<St
 fn run_locked(
     context: &Context<'_>,
     step: &Step,
+    place: Place,
     remains: &mut Remains,
-) -> Result<(), FailureReason> {
+) -> Result<How, FailureReason> {
     let unbuildable =
         |error: xbuild_derivation::Error| FailureReason::Unsupported(error.to_string());
     step.drv.require_buildable().map_err(unbuildable)?;
@@ -80,7 +91,7 @@ fn run_locked(
     let paths = output_paths(&step.drv_path, &step.drv, None)?;
     let all: Vec<StorePath> = paths.values().cloned().collect();
     context.store.add_temp_roots(&all).map_err(Error::from)?;
-    let _locks = lock(context, &step.drv_path, &all)?;
+    let _locks = lock(context, place.id, &all)?;
     let valid: BTreeMap<&String, bool> = paths
         .iter()
         .map(|(name, path)| Ok((name, context.store.is_valid(path)?)))
@@ -88,14 +99,22 @@ fn run_locked(
     let rebuild = step.kind == StepKind::Rebuild;
     if !rebuild && valid.values().all(|valid| *valid) {
         // Another process built it while this one waited for the lock.
-        return Ok(());
+        return Ok(How::Present);
     }
-    context.observer.event(Event::Started {
-        drv: &step.drv_path,
-        kind: step.kind,
+    context.events.tell(&Event::Started {
+        step: place.id,
+        slot: place.slot,
     });
     let scratch = WorkDir::new(context, step)?;
-    let made = build(context, step, &options, &paths, scratch.path(), remains);
+    let made = build(
+        context,
+        step,
+        place.id,
+        &options,
+        &paths,
+        scratch.path(),
+        remains,
+    );
     let ended = made.and_then(|(made, inputs)| {
         if rebuild {
             compare_outputs(context, made)
@@ -121,10 +140,10 @@ fn run_locked(
             )
         }
     });
-    if ended.is_ok() {
+    let Err(reason) = ended else {
         scratch.give_back();
-        return ended;
-    }
+        return Ok(How::Made);
+    };
     let build_dir = scratch.path().join("build");
     if context.settings.keep_failed && build_dir.is_dir() {
         let kept = kept::keep(
@@ -136,18 +155,19 @@ fn run_locked(
         match kept {
             Ok(place) => {
                 // What differs is worth a look.
-                if matches!(ended, Err(FailureReason::NotDeterministic { .. })) {
+                if matches!(reason, FailureReason::NotDeterministic { .. }) {
                     let outputs: Vec<&str> = all.iter().map(StorePath::base_name).collect();
                     kept::keep_outputs(&scratch.path().join("store"), &outputs, &place);
                 }
                 remains.kept = Some(place);
             }
-            Err(error) => context.observer.event(Event::Warning {
-                message: &error.to_string(),
+            Err(error) => context.events.tell(&Event::Message {
+                level: Level::Warning,
+                text: error.to_string(),
             }),
         }
     }
-    ended
+    Err(reason)
 }
 
 /// Where a step works. Deleted with all it holds, unless it is given back for another step.
@@ -195,7 +215,7 @@ impl Drop for WorkDir<'_> {
 
 fn lock(
     context: &Context<'_>,
-    drv: &StorePath,
+    step: StepId,
     paths: &[StorePath],
 ) -> Result<PathLocks, FailureReason> {
     let mut told = false;
@@ -204,7 +224,7 @@ fn lock(
             return Ok(locks);
         }
         if !told {
-            context.observer.event(Event::Waiting { drv });
+            context.events.tell(&Event::Waiting { step });
             told = true;
         }
         if context.stop.is_cancelled() {
@@ -218,6 +238,7 @@ fn lock(
 fn build(
     context: &Context<'_>,
     step: &Step,
+    id: StepId,
     options: &Options,
     paths: &BTreeMap<String, StorePath>,
     scratch: &Path,
@@ -246,22 +267,18 @@ fn build(
         let builtin = builtin::Context {
             store: context.store,
             fetcher: context.fetcher,
-            observer: context.observer,
+            events: context.events,
+            step: id,
             cancel: context.stop,
             inputs: &inputs,
         };
-        builtin::run(&builtin, &step.drv_path, drv, &output.physical)?;
+        builtin::run(&builtin, drv, &output.physical)?;
         return Ok((made, inputs));
     }
     platform::check(context.settings, drv)?;
     let spec = spec(context, drv, options, paths, &inputs, scratch)?;
     let log_path = context.store.log_path(&step.drv_path);
-    let mut log = Log::new(
-        log_path,
-        &step.drv_path,
-        context.observer,
-        context.settings.log_lines,
-    )?;
+    let mut log = Log::new(log_path, id, context.events, context.settings.log_lines)?;
     let report = context
         .sandbox
         .run(&spec, context.stop, &mut |bytes| log.write(bytes));
@@ -272,6 +289,14 @@ fn build(
     let report = report.map_err(Error::from)?;
     ended_well(&report, context.settings)?;
     remains.tail.clear();
+    context.events.tell(&Event::Built {
+        step: id,
+        usage: Usage {
+            user: report.user,
+            system: report.sys,
+            peak_memory: report.peak_memory,
+        },
+    });
     let system = String::from_utf8_lossy(&drv.system);
     // Only a guess for later runs: a failure to note it is no failure of the build.
     let _ = context

@@ -8,10 +8,10 @@ use xbuild_realise::plan::{output_paths, read_derivation};
 use xbuild_realise::{Error, Mode, Plan, Realised, StepKind, Wanted};
 
 use crate::args::{Common, Realise};
+use crate::commands::report;
 use crate::failure::Failure;
 use crate::installable;
 use crate::output;
-use crate::progress::Printer;
 use crate::session::Session;
 
 pub(crate) fn run(common: &Common, args: &Realise) -> Result<(), Failure> {
@@ -63,9 +63,18 @@ pub(crate) fn run(common: &Common, args: &Realise) -> Result<(), Failure> {
     } else {
         Mode::Build
     };
-    let printer = Printer::new(args.print_build_logs);
-    let realised = session.with_realiser(&printer, |realiser| realiser.realise(&wanted, mode));
-    printer.finish();
+    let timeline = args.timeline.as_deref();
+    // Now, and not after hours of building.
+    let timeline = timeline.map(|path| report::create(path).map(|file| (path, file)));
+    let timeline = timeline.transpose()?;
+    let realised = session.with_realiser(|realiser| realiser.realise(&wanted, mode));
+    if let Some((path, file)) = timeline {
+        report::write(
+            path,
+            file,
+            &xbuild_report::timeline::timeline(&session.run()?),
+        )?;
+    }
     // Failed steps were reported when they failed; what is left to say is the summary.
     let realised = realised?;
     if !args.no_out_link {

@@ -11,8 +11,8 @@ use crate::args::{Common, StoreCommand};
 use crate::failure::Failure;
 use crate::installable;
 use crate::output;
-use crate::progress::size;
 use crate::session::Session;
+use xbuild_report::words::{count, size};
 
 pub(crate) fn run(common: &Common, args: &StoreCommand) -> Result<(), Failure> {
     let session = match args {
@@ -61,7 +61,7 @@ fn report(report: &GcReport, dry_run: bool) -> Result<(), Failure> {
         0 => String::new(),
         n => format!(
             " and {}",
-            output::count(n, "unfinished leftover", "unfinished leftovers")
+            count(n, "unfinished leftover", "unfinished leftovers")
         ),
     };
     let (would, freed) = if dry_run {
@@ -71,7 +71,7 @@ fn report(report: &GcReport, dry_run: bool) -> Result<(), Failure> {
     };
     output::note(format!(
         "{}{leftovers} {would}deleted, {} {freed}",
-        output::count(report.paths.len(), "store path", "store paths"),
+        count(report.paths.len(), "store path", "store paths"),
         size(report.bytes_freed)
     ));
     Ok(())
@@ -111,7 +111,7 @@ fn verify(session: &Session, check_contents: bool) -> Result<(), Failure> {
     if report.is_sound() {
         output::note(format!(
             "{}{read}: all sound",
-            output::count(report.paths, "store path", "store paths")
+            count(report.paths, "store path", "store paths")
         ));
         return Ok(());
     }
