@@ -1,7 +1,6 @@
 //! Recordings: the events of a run in a file, without logs (those have files of their own), as lines of JSON in zstd frames.
 //!
-//! A frame ends with each plan that was run, and what is written is flushed every second: whoever is killed leaves what happened
-//! until then.
+//! A frame ends with each plan that was run, and what is written is flushed soon: whoever is killed leaves what happened until then.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -21,8 +20,8 @@ pub const KEEP: usize = 100;
 const SUFFIX: &str = ".jsonl.zst";
 /// Speed before size: a recording is small.
 const COMPRESSION: i32 = 3;
-/// How much a kill may cost.
-const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
+/// What comes faster is flushed together.
+const FLUSH_INTERVAL: Duration = Duration::from_millis(200);
 /// The longest line that is read: a plan of some hundred thousand steps.
 const LINE_LIMIT: u64 = 256 << 20;
 
@@ -210,12 +209,28 @@ struct State {
     /// Lines that come before the file is made.
     early: Vec<String>,
     file: Output,
+    /// When it was last flushed, and whether something was written since.
     flushed: Duration,
+    is_dirty: bool,
     /// The last news of each download, which is enough.
     downloads: HashMap<StepId, String>,
     problem: Option<String>,
     /// Where the recording is.
     path: Option<PathBuf>,
+}
+
+impl State {
+    /// Flushes what was written, if that is due.
+    fn flush(&mut self, at: Duration) -> io::Result<()> {
+        if let Output::Frame(frame) = &mut self.file
+            && self.is_dirty
+            && (self.flushed.is_zero() || at.saturating_sub(self.flushed) >= FLUSH_INTERVAL)
+        {
+            frame.flush()?;
+            (self.flushed, self.is_dirty) = (at, false);
+        }
+        Ok(())
+    }
 }
 
 #[derive(Default)]
@@ -320,34 +335,35 @@ impl Recorder {
             state.file = Output::File(frame.finish()?);
             return Ok(());
         }
-        if at.saturating_sub(state.flushed) >= FLUSH_INTERVAL {
-            frame.flush()?;
-            state.flushed = at;
-        }
         state.file = Output::Frame(frame);
-        Ok(())
+        state.is_dirty = true;
+        if matches!(event, Event::Planned { .. }) {
+            state.flushed = Duration::ZERO;
+        }
+        state.flush(at)
     }
 }
 
 impl Observer for Recorder {
     fn event(&self, at: Duration, event: &Event<'_>) {
-        if matches!(event, Event::LogLine { .. }) {
-            return;
-        }
-        let line = Stamped {
-            at,
-            event: event.clone(),
-        }
-        .to_json();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.problem.is_some() {
             return;
         }
-        if let Event::Downloaded { step, .. } = event {
-            state.downloads.insert(*step, line);
-            return;
-        }
-        if let Err(error) = self.write(&mut state, at, event, line) {
+        let line = || {
+            let event = event.clone();
+            Stamped { at, event }.to_json()
+        };
+        let written = match event {
+            // What is not recorded tells that time goes on.
+            Event::LogLine { .. } => state.flush(at),
+            Event::Downloaded { step, .. } => {
+                state.downloads.insert(*step, line());
+                state.flush(at)
+            }
+            _ => self.write(&mut state, at, event, line()),
+        };
+        if let Err(error) = written {
             state.problem = Some(format!(
                 "this run is not recorded in {}: {error}",
                 self.history.dir.display()
@@ -398,6 +414,27 @@ mod tests {
         // Two frames, as after two plans.
         fs::write(&path, [&whole[..], &whole[..]].concat()).unwrap();
         assert_eq!(read(&path).unwrap().steps.len(), steps);
+    }
+
+    #[test]
+    fn what_happened_can_be_read_while_the_run_goes_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let recorder = Recorder::new(dir.path().to_owned());
+        for (at, event) in script::run() {
+            if at <= Duration::from_millis(1_000) {
+                recorder.event(at, &event);
+            }
+        }
+        let so_far = read(&recorder.path().unwrap()).unwrap();
+        assert_eq!((so_far.steps.len(), so_far.outcome), (7, None));
+        // The last event that counts came at 900 ms, and a line of a log later.
+        let line = Event::LogLine {
+            step: StepId(4),
+            line: b"x"[..].into(),
+        };
+        recorder.event(Duration::from_millis(1_200), &line);
+        let so_far = read(&recorder.path().unwrap()).unwrap();
+        assert_eq!(so_far.running, [StepId(3), StepId(4)]);
     }
 
     #[test]
