@@ -5,6 +5,7 @@
 
 mod building;
 mod concurrency;
+mod crashes;
 mod eval_jobs;
 mod evaluating;
 mod evaluation_errors;
@@ -13,6 +14,8 @@ mod interactive;
 mod machines;
 mod reporting;
 mod sandbox;
+mod several_users;
+mod store_commands;
 mod storing;
 #[path = "../support/mod.rs"]
 mod support;

@@ -268,7 +268,7 @@ pub(crate) fn store_path(session: &Session, path: &Path) -> Option<StorePath> {
 }
 
 /// The store path that `path` is or is in, also through links, and the rest of it.
-fn in_store(session: &Session, path: &Path) -> Option<(StorePath, PathBuf)> {
+pub(crate) fn in_store(session: &Session, path: &Path) -> Option<(StorePath, PathBuf)> {
     let mut path = std::path::absolute(path).ok()?;
     for _ in 0..40 {
         if let Some((found, rest)) = session.store.logical(&path) {

@@ -82,7 +82,12 @@ impl Session {
         .map_err(|error| Failure::text(format!("cannot watch for signals: {error}")))?;
         let options = |read_only| {
             let asked = cancel.clone();
+            let chosen = &settings.store;
             StoreOptions {
+                fsync_metadata: chosen.fsync_metadata,
+                fsync_store_paths: chosen.fsync_store_paths,
+                sync_before_registering: chosen.sync_before_registering,
+                auto_optimise: chosen.auto_optimise,
                 notify: Some(Notify(Arc::new(|line| output::note(line)))),
                 cancelled: Some(Cancelled(Arc::new(move || asked.is_cancelled()))),
                 read_only,

@@ -25,8 +25,17 @@ pub(crate) struct Made {
     pub(crate) physical: PathBuf,
 }
 
-/// Checks and registers `made`, the outputs of `drv` that are not valid yet. `inputs` is the closure of its inputs: what outputs
-/// can refer to, beside each other.
+/// What checked outputs are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// They become valid.
+    Register,
+    /// They take the place of damaged ones.
+    Repair,
+}
+
+/// Checks `made`, the outputs of `drv` that are not valid yet (or damaged), and registers them or puts them in their places. `inputs` is the
+/// closure of its inputs: what outputs can refer to, beside each other.
 pub(crate) fn finish(
     store: &Store,
     drv_path: &StorePath,
@@ -34,12 +43,14 @@ pub(crate) fn finish(
     options: &Options,
     made: &[Made],
     inputs: &BTreeSet<StorePath>,
+    purpose: Purpose,
 ) -> Result<(), FailureReason> {
     // A new output may refer to one that was valid before this build.
     let outputs = output_paths(drv_path, drv, None)?;
     let mut candidates = inputs.clone();
     candidates.extend(outputs.values().cloned());
     let mut new = Vec::with_capacity(made.len());
+    let mut files = Vec::with_capacity(made.len());
     for output in made {
         canonical(store, output)?;
         let wanted = match drv.outputs.get(&output.name) {
@@ -60,6 +71,7 @@ pub(crate) fn finish(
             nar_hash,
             nar_size,
             mut references,
+            files: hashes,
         } = store
             .scan_and_hash(&output.physical, &candidates)
             .map_err(|error| in_output(output, &Error::from(error)))?;
@@ -76,6 +88,7 @@ pub(crate) fn finish(
         } else if options.discard_references.contains(&output.name) {
             references.clear();
         }
+        files.push(hashes);
         new.push(NewPath {
             path: output.path.clone(),
             physical: output.physical.clone(),
@@ -95,7 +108,20 @@ pub(crate) fn finish(
         .collect();
     output_checks::check(&options.checks, &outputs, &named, &InStore(store))?;
     validate(store, drv, made, &named)?;
-    store.register(&new).map_err(Error::from)?;
+    // Not before: what fails a check must leave nothing in the store.
+    for (output, hashes) in new.iter().zip(&files) {
+        store
+            .share_files(&output.physical, hashes, purpose == Purpose::Repair)
+            .map_err(Error::from)?;
+    }
+    match purpose {
+        Purpose::Register => store.register(&new).map_err(Error::from)?,
+        Purpose::Repair => {
+            for output in &new {
+                store.replace(output).map_err(Error::from)?;
+            }
+        }
+    }
     Ok(())
 }
 
@@ -351,6 +377,7 @@ mod tests {
                 &options,
                 made,
                 inputs,
+                Purpose::Register,
             )
             .map_err(|error| short(&error.to_string()))
         }

@@ -23,7 +23,7 @@ use crate::step;
 
 /// Makes things valid.
 pub struct Realiser<'a> {
-    store: &'a Store,
+    pub(crate) store: &'a Store,
     sandbox: &'a Sandbox,
     fetcher: &'a Fetcher,
     settings: &'a Settings,
@@ -87,14 +87,18 @@ impl<'a> Realiser<'a> {
     /// [`Error::Failed`] when steps failed; [`Error::Interrupted`] when the user stopped it; others when the
     /// run could not go on.
     pub fn realise(&self, wanted: &[Wanted], mode: Mode) -> Result<Vec<Realised>> {
-        let realised = self.realise_wanted(wanted, mode);
-        let outcome = match &realised {
+        self.ended(self.realise_wanted(wanted, mode))
+    }
+
+    /// Tells that all plans were run, and how that ended.
+    pub(crate) fn ended<T>(&self, result: Result<T>) -> Result<T> {
+        let outcome = match &result {
             Ok(_) => report::Outcome::Success,
             Err(Error::Interrupted) => report::Outcome::Interrupted,
             Err(_) => report::Outcome::Failure,
         };
         self.events.tell(&Event::Ended { outcome });
-        realised
+        result
     }
 
     fn realise_wanted(&self, wanted: &[Wanted], mode: Mode) -> Result<Vec<Realised>> {
@@ -202,7 +206,7 @@ impl<'a> Realiser<'a> {
     }
 
     /// Tells what `plan` is going to do.
-    fn announce<'p>(&self, plan: &'p Plan) -> Announced<'p> {
+    pub(crate) fn announce<'p>(&self, plan: &'p Plan) -> Announced<'p> {
         let announced = Announced {
             plan,
             first: self.events.number(plan.steps.len()),
@@ -223,7 +227,16 @@ impl<'a> Realiser<'a> {
     }
 
     /// Runs all steps of a plan.
-    fn run(&self, announced: &Announced<'_>) -> Result<()> {
+    pub(crate) fn run(&self, announced: &Announced<'_>) -> Result<()> {
+        self.run_repairing(announced, &BTreeSet::new())
+    }
+
+    /// The same; outputs that are in `damaged` and are built again take the places of the damaged ones.
+    pub(crate) fn run_repairing(
+        &self,
+        announced: &Announced<'_>,
+        damaged: &BTreeSet<StorePath>,
+    ) -> Result<()> {
         let plan = announced.plan;
         if self.cancel.is_cancelled() {
             return Err(Error::Interrupted);
@@ -249,6 +262,7 @@ impl<'a> Realiser<'a> {
             settings: self.settings,
             events: self.events,
             stop: &stop,
+            damaged,
         };
         let mut failed = Vec::new();
         let (ended, ends) = mpsc::channel();
@@ -422,7 +436,7 @@ impl<'a> Realiser<'a> {
 }
 
 /// A plan that the stream of events knows.
-struct Announced<'p> {
+pub(crate) struct Announced<'p> {
     plan: &'p Plan,
     /// The number of the plan's first step.
     first: report::StepId,

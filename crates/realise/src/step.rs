@@ -22,7 +22,7 @@ use crate::graphs::graphs;
 use crate::kept;
 use crate::log::Log;
 use crate::options::{Options, attribute};
-use crate::outputs::{self, Made};
+use crate::outputs::{self, Made, Purpose};
 use crate::plan::{Step, output_paths, read_derivation};
 use crate::platform;
 use crate::settings::Settings;
@@ -38,6 +38,8 @@ pub(crate) struct Context<'a> {
     pub(crate) events: &'a Events,
     /// Stops the running steps.
     pub(crate) stop: &'a CancelToken,
+    /// Damaged outputs: a step that builds one again puts it in its place.
+    pub(crate) damaged: &'a BTreeSet<StorePath>,
 }
 
 /// How long to wait before a lock that another process holds is tried again.
@@ -105,6 +107,11 @@ fn run_locked(
         step: place.id,
         slot: place.slot,
     });
+    // What this and others need is a temporary root by now.
+    context
+        .store
+        .auto_gc(&context.settings.store.auto_gc())
+        .map_err(Error::from)?;
     let scratch = WorkDir::new(context, step)?;
     let made = build(
         context,
@@ -116,7 +123,24 @@ fn run_locked(
         remains,
     );
     let ended = made.and_then(|(made, inputs)| {
-        if rebuild {
+        let finish = |made: &[Made], purpose| {
+            outputs::finish(
+                context.store,
+                &step.drv_path,
+                &step.drv,
+                &options,
+                made,
+                &inputs,
+                purpose,
+            )
+        };
+        if rebuild && all.iter().any(|path| context.damaged.contains(path)) {
+            let damaged: Vec<Made> = made
+                .into_iter()
+                .filter(|output| context.damaged.contains(&output.path))
+                .collect();
+            finish(&damaged, Purpose::Repair)
+        } else if rebuild {
             compare_outputs(context, made)
         } else {
             // An output that is valid already stays what it is; what else lies at a path was never registered.
@@ -125,19 +149,12 @@ fn run_locked(
                 .filter(|output| !valid[&output.name])
                 .collect();
             for output in &made {
-                let leftover = context.store.physical(&output.path);
-                if fs::symlink_metadata(&leftover).is_ok() {
-                    remove_tree(&leftover).map_err(Error::from)?;
-                }
+                context
+                    .store
+                    .remove_leftover(&output.path)
+                    .map_err(Error::from)?;
             }
-            outputs::finish(
-                context.store,
-                &step.drv_path,
-                &step.drv,
-                &options,
-                &made,
-                &inputs,
-            )
+            finish(&made, Purpose::Register)
         }
     });
     let Err(reason) = ended else {
@@ -332,7 +349,10 @@ fn ended_well(report: &Report, settings: &Settings) -> Result<(), FailureReason>
 }
 
 /// The closure of everything that `drv` takes as input.
-fn input_closure(store: &Store, drv: &Derivation) -> Result<BTreeSet<StorePath>, FailureReason> {
+pub(crate) fn input_closure(
+    store: &Store,
+    drv: &Derivation,
+) -> Result<BTreeSet<StorePath>, FailureReason> {
     let mut direct: BTreeSet<StorePath> = drv.input_srcs.clone();
     for (input, outputs) in &drv.input_drvs {
         let input_drv = read_derivation(store, input)?;

@@ -65,6 +65,7 @@ impl Builds {
             if let Some(dir) = path.parent() {
                 crate::files::create_dirs(dir)?;
             }
+            crate::files::prepare_database(path)?;
             match open_writable(path) {
                 Err(error)
                     if matches!(

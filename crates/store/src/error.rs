@@ -156,6 +156,15 @@ pub enum Error {
         kind: &'static str,
     },
 
+    /// Something that is to be printed is no file.
+    #[error("'{}' is a {kind}, not a regular file", path.display())]
+    NotAFile {
+        /// Where it is.
+        path: PathBuf,
+        /// "directory", "symlink".
+        kind: &'static str,
+    },
+
     /// A file that changes while it is read.
     #[error("'{}' changed while it was copied to the store ({before} bytes, then {after}); wait until nothing writes to it, and try again", path.display())]
     FileChanged {
@@ -225,6 +234,43 @@ pub enum Error {
     /// The store or a directory above it is a symlink.
     #[error("'{}' is a symlink; the store and the directories above it inside its root must not be symlinks", .0.display())]
     SymlinkedStore(PathBuf),
+
+    /// A path's contents are not those that were registered.
+    #[error(
+        "path '{path}' was changed on disk:\n  registered: {registered}\n  found:      {found}\nrun `xbuild store repair {path}`"
+    )]
+    Changed {
+        /// The path.
+        path: StorePath,
+        /// The NAR hash registered, SRI.
+        registered: String,
+        /// The NAR hash found, SRI.
+        found: String,
+    },
+
+    /// What is imported is no export, or a damaged one.
+    #[error("cannot import: at byte {offset}: {what}")]
+    BadExport {
+        /// How many bytes came before, or where the damaged part begins.
+        offset: u64,
+        /// What is wrong there.
+        what: String,
+    },
+
+    /// A path cannot be deleted since another user owns it.
+    #[error(
+        "cannot delete '{path}': it belongs to user {owner}, who alone (or root) can delete it"
+    )]
+    OwnedByOther {
+        /// The path.
+        path: StorePath,
+        /// The user who made it.
+        owner: u32,
+    },
+
+    /// The name of a profile is taken by something that is no link.
+    #[error("'{}' exists and is not a link to a generation; it is not replaced. Move it away or use another name", .0.display())]
+    NotAProfile(PathBuf),
 
     /// Cancelled by [`crate::StoreOptions::cancelled`].
     #[error("interrupted")]

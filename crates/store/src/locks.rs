@@ -21,6 +21,7 @@ use rustix::io::Errno;
 use xbuild_store_model::store_path::StorePath;
 
 use crate::error::{Error, Result};
+use crate::files;
 use crate::layout::Layout;
 use crate::options::Hooks;
 
@@ -36,14 +37,20 @@ pub(crate) enum Mode {
 
 /// Opens a lock file, creating it.
 pub(crate) fn open_lock_file(path: &Path) -> Result<File> {
-    File::options()
+    let shared = path.parent().is_some_and(files::is_shared);
+    let file = File::options()
         .read(true)
         .write(true)
         .create(true)
         .truncate(false)
-        .mode(0o600)
+        .mode(if shared { 0o660 } else { 0o600 })
         .open(path)
-        .map_err(Error::io("open lock file", path))
+        .map_err(Error::io("open lock file", path))?;
+    if shared {
+        // Whatever our umask is. That of another user is open already.
+        let _ = rustix::fs::fchmod(&file, rustix::fs::Mode::from_raw_mode(0o660));
+    }
+    Ok(file)
 }
 
 /// Tries to lock; false if somebody else holds the lock.

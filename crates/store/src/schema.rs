@@ -9,7 +9,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::busy;
 use crate::error::{Error, Result};
-use crate::files::create_dirs;
+use crate::files::{create_dirs, prepare_database};
 use crate::layout::Layout;
 use crate::locks;
 use crate::options::{Hooks, StoreOptions};
@@ -150,6 +150,9 @@ pub(crate) fn connect(
     hooks: &Hooks,
 ) -> Result<Connection> {
     let path = layout.database();
+    if !options.read_only {
+        prepare_database(&path)?;
+    }
     busy::retry(&path, options, hooks, || Ok(try_connect(&path, options)?))
 }
 

@@ -17,7 +17,7 @@ pub(crate) use evaluating::{Eval, EvalJobs, Form, Instantiate, Repl};
 pub(crate) use flake::Flake;
 pub(crate) use machine::{Boot, Guest, Test};
 pub(crate) use sources::{Inputs, LockArgs, Source};
-pub(crate) use store::{Derivation, PathInfo, StoreCommand};
+pub(crate) use store::{Derivation, Du, Gc, Ls, PathInfo, StoreCommand, WhyDepends};
 pub(crate) use talk::{LogFormat, Talk};
 
 /// Evaluates Nix expressions, cross-builds for AArch64 in rootless sandboxes, and proves that the outputs are genuine.

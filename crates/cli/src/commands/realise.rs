@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use xbuild_realise::plan::{output_paths, read_derivation};
 use xbuild_realise::{Error, Mode, Plan, Realised, StepKind, Wanted};
+use xbuild_store_model::StorePath;
 
 use crate::args::{Common, Realise};
 use crate::commands::report;
+use crate::commands::store::check_and_repair;
 use crate::failure::Failure;
 use crate::installable;
 use crate::output;
@@ -55,8 +57,9 @@ pub(crate) fn run(common: &Common, args: &Realise) -> Result<(), Failure> {
             &wanted,
         )?);
     }
-    if !args.no_out_link {
-        check_links(&wanted, &args.out_link)?;
+    let link = (!args.no_out_link && args.profile.is_none()).then_some(&*args.out_link);
+    if let Some(link) = link {
+        check_links(&wanted, link)?;
     }
     let mode = if args.rebuild {
         Mode::Rebuild
@@ -77,8 +80,24 @@ pub(crate) fn run(common: &Common, args: &Realise) -> Result<(), Failure> {
     }
     // Failed steps were reported when they failed; what is left to say is the summary.
     let realised = realised?;
-    if !args.no_out_link {
-        make_links(&session, &realised, &args.out_link)?;
+    if args.repair {
+        let outputs: Vec<StorePath> = realised
+            .iter()
+            .flat_map(|one| one.outputs.values().cloned())
+            .collect();
+        check_and_repair(&session, &session.store.closure(&outputs)?)?;
+    }
+    if let Some(link) = link {
+        make_links(&session, &realised, link)?;
+    }
+    if let Some(profile) = &args.profile {
+        let mut outputs = realised.iter().flat_map(|one| one.outputs.values());
+        let (Some(output), None) = (outputs.next(), outputs.next()) else {
+            return Err(Failure::text(
+                "--profile takes one output, and here are several; name one (`INSTALLABLE^out`)",
+            ));
+        };
+        session.store.set_profile(profile, output)?;
     }
     print(&realised, args.json)
 }

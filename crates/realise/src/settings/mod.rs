@@ -14,6 +14,7 @@ use std::time::Duration;
 use crate::eval_settings::EvalSettings;
 use crate::input_settings::InputSettings;
 use crate::platform::is_emulator_entry;
+use crate::store_settings::StoreSettings;
 
 pub use error::SettingError;
 pub use keys::{KeyKind, kind_of};
@@ -61,14 +62,12 @@ pub struct Settings {
     pub max_call_depth: usize,
     /// `show-trace`: all frames of an evaluation error.
     pub show_trace: bool,
-    /// `keep-outputs`, for garbage collection.
-    pub keep_outputs: bool,
-    /// `keep-derivations`, for garbage collection.
-    pub keep_derivations: bool,
     /// How expressions are evaluated.
     pub eval: EvalSettings,
     /// How inputs are fetched and flakes are locked.
     pub inputs: InputSettings,
+    /// How the store is used.
+    pub store: StoreSettings,
 }
 
 impl Default for Settings {
@@ -94,10 +93,9 @@ impl Default for Settings {
             system: "x86_64-linux".to_owned(),
             max_call_depth: 10_000,
             show_trace: false,
-            keep_outputs: false,
-            keep_derivations: true,
             eval: EvalSettings::default(),
             inputs: InputSettings::default(),
+            store: StoreSettings::default(),
         }
     }
 }
@@ -123,7 +121,7 @@ pub(crate) fn boolean(key: &str, value: &str) -> Result<bool, SettingError> {
 }
 
 /// A number, perhaps with a binary unit: `64`, `10M` (K, M, G, T), as in Nix.
-fn number_with_unit(text: &str) -> Option<u64> {
+pub(crate) fn number_with_unit(text: &str) -> Option<u64> {
     let (digits, shift) = match text.bytes().last()?.to_ascii_uppercase() {
         b'K' => (&text[..text.len() - 1], 10),
         b'M' => (&text[..text.len() - 1], 20),
@@ -169,6 +167,9 @@ impl Settings {
         if let Some(result) = self.inputs.set(base, value, append) {
             return result;
         }
+        if let Some(result) = self.store.set(base, value) {
+            return result;
+        }
         if let Some(result) = self.eval.set(base, value, append) {
             return result;
         }
@@ -185,8 +186,6 @@ impl Settings {
             }
             "keep-going" => self.keep_going = boolean()?,
             "keep-failed" => self.keep_failed = boolean()?,
-            "keep-outputs" => self.keep_outputs = boolean()?,
-            "keep-derivations" => self.keep_derivations = boolean()?,
             "show-trace" => self.show_trace = boolean()?,
             "log-lines" => self.log_lines = size("a number of lines")?,
             "max-call-depth" => self.max_call_depth = size("a number")?,
