@@ -14,6 +14,7 @@ mod interactive;
 mod machines;
 mod reporting;
 mod sandbox;
+mod scheduling;
 mod several_users;
 mod store_commands;
 mod storing;

@@ -164,20 +164,36 @@ impl Session {
         &self,
         work: impl FnOnce(&Realiser<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let sandbox = self.sandbox()?;
-        let _run = self.ends_in_order();
-        let result = work(&Realiser::new(
-            &self.store,
-            sandbox,
-            &self.fetcher,
-            &self.settings,
-            &self.events,
-            &self.cancel,
-        ));
+        let result = self.tell(&self.events, work);
         if let Some(problem) = self.recorder.problem() {
             output::note(format!("warning: {problem}"));
         }
         result
+    }
+
+    /// The same, and nothing is shown or recorded.
+    pub(crate) fn in_silence<T>(
+        &self,
+        work: impl FnOnce(&Realiser<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        self.tell(&Events::new(Manner::begun(), Vec::new()), work)
+    }
+
+    fn tell<T>(
+        &self,
+        events: &Events,
+        work: impl FnOnce(&Realiser<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let sandbox = self.sandbox()?;
+        let _run = self.ends_in_order();
+        work(&Realiser::new(
+            &self.store,
+            sandbox,
+            &self.fetcher,
+            &self.settings,
+            events,
+            &self.cancel,
+        ))
     }
 
     /// What this process built so far.
@@ -332,7 +348,7 @@ fn command_line(arguments: impl Iterator<Item = String>) -> Vec<String> {
 }
 
 /// `--store`, else `xbuild/store` in the user's data directory (XDG Base Directory Specification).
-fn store_root(common: &Common) -> Result<PathBuf, Failure> {
+pub(crate) fn store_root(common: &Common) -> Result<PathBuf, Failure> {
     if let Some(root) = &common.store {
         return Ok(root.clone());
     }

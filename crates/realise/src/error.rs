@@ -247,6 +247,14 @@ pub enum FailureReason {
     /// The builder was ended by a signal.
     #[error("builder was ended by signal {signal}{hint}", signal = .0, hint = signal_hint(*.0))]
     Signal(i32),
+    /// The builder was killed because there was no memory, as far as can be told.
+    #[error("the builder ran out of memory{}: {ended}{}", if *.alone { ", even when nothing was built beside it" } else { "" }, if *.alone { "\nhint: it needs more memory than the machine has free; `--cores N` with a smaller N often makes it need less" } else { "" })]
+    OutOfMemory {
+        /// How it ended: the text of [`Exit`](Self::Exit) or [`Signal`](Self::Signal).
+        ended: String,
+        /// Whether this was the second time.
+        alone: bool,
+    },
     /// Longer than `timeout` or silent for longer than `max-silent-time`.
     #[error("{what} after {} seconds\nhint: `--option {key} SECONDS` sets another limit, 0 none", after.as_secs())]
     TimedOut {
@@ -354,7 +362,7 @@ fn list(paths: &[StorePath]) -> String {
 
 fn signal_hint(signal: i32) -> &'static str {
     match signal {
-        9 => " (SIGKILL: often the kernel ran out of memory; try fewer jobs with -j)",
+        9 => " (SIGKILL)",
         11 => " (SIGSEGV)",
         6 => " (SIGABRT)",
         _ => "",

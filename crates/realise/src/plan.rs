@@ -10,6 +10,7 @@ use xbuild_store::Store;
 use xbuild_store_model::StorePath;
 
 use crate::error::{Error, Result};
+use crate::estimate::nar_size;
 
 /// Something to be made valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +32,8 @@ pub struct Step {
     pub kind: StepKind,
     /// The indices of the steps that must be done before, in [`Plan::steps`].
     pub after: Vec<usize>,
+    /// Its valid inputs that were downloaded, and their NAR sizes in bytes.
+    pub sources: Vec<(StorePath, u64)>,
 }
 
 /// The steps of a run.
@@ -141,6 +144,7 @@ pub fn plan(store: &Store, wanted: &[Wanted]) -> Result<Plan> {
         plan: Plan::default(),
         visited: FxHashMap::default(),
         valid: FxHashMap::default(),
+        sources: FxHashMap::default(),
     };
     for want in wanted {
         match want {
@@ -175,6 +179,8 @@ struct Planner<'a> {
     visited: FxHashMap<StorePath, usize>,
     /// Outputs of others that are valid.
     valid: FxHashMap<StorePath, BTreeSet<String>>,
+    /// Those of them that were downloaded: the output and its NAR size, by derivation.
+    sources: FxHashMap<StorePath, (StorePath, u64)>,
 }
 
 impl Planner<'_> {
@@ -192,6 +198,7 @@ impl Planner<'_> {
             if let (Some(known), Some(outputs)) = (self.valid.get(&drv_path), &outputs)
                 && outputs.is_subset(known)
             {
+                self.count_source(waiting, &drv_path);
                 continue;
             }
             let drv = read_derivation(self.store, &drv_path)?;
@@ -203,6 +210,11 @@ impl Planner<'_> {
                 missing |= !self.store.is_valid(path)?;
             }
             if !missing {
+                if let (Some(_), Some(path)) = (drv.fixed_output(), paths.values().next()) {
+                    let size = nar_size(self.store, path);
+                    self.sources.insert(drv_path.clone(), (path.clone(), size));
+                }
+                self.count_source(waiting, &drv_path);
                 let known = self.valid.entry(drv_path.clone()).or_insert_with(|| {
                     self.plan.present.push(drv_path);
                     BTreeSet::new()
@@ -228,10 +240,18 @@ impl Planner<'_> {
                 drv_path,
                 drv,
                 after: Vec::new(),
+                sources: Vec::new(),
             });
             self.wait(waiting, index);
         }
         Ok(())
+    }
+
+    /// Counts a valid download as a source of the step that takes it.
+    fn count_source(&mut self, waiting: Option<usize>, drv: &StorePath) {
+        if let (Some(waiting), Some(source)) = (waiting, self.sources.get(drv)) {
+            self.plan.steps[waiting].sources.push(source.clone());
+        }
     }
 
     fn wait(&mut self, waiting: Option<usize>, before: usize) {

@@ -62,6 +62,7 @@ pub(crate) fn check(
     settings: &Settings,
     drv: &Derivation,
 ) -> std::result::Result<(), FailureReason> {
+    check_features(settings, drv)?;
     if way(settings, drv) != Way::None {
         return Ok(());
     }
@@ -81,6 +82,38 @@ pub(crate) fn check(
         message += "\nhint: if this machine can run its programs (binfmt_misc), name it in `extra-platforms`";
     }
     Err(FailureReason::Unsupported(message))
+}
+
+/// Refuses what asks for a feature that this machine does not have (`requiredSystemFeatures`).
+fn check_features(settings: &Settings, drv: &Derivation) -> std::result::Result<(), FailureReason> {
+    let required = attribute(drv, "requiredSystemFeatures").unwrap_or_default();
+    let has = |feature: &str| {
+        let mut known = settings.system_features.iter();
+        known.any(|known| known == feature)
+    };
+    let lacks: Vec<&str> = required
+        .split_ascii_whitespace()
+        .filter(|feature| !has(feature))
+        .collect();
+    if lacks.is_empty() {
+        return Ok(());
+    }
+    Err(FailureReason::Unsupported(format!(
+        "it asks for a machine with {} (`requiredSystemFeatures`), and this one has {}\n\
+         hint: if it can be built here all the same, add {} with `--extra-system-features`",
+        quoted(&lacks),
+        if settings.system_features.is_empty() {
+            "no features".to_owned()
+        } else {
+            quoted(&settings.system_features)
+        },
+        if lacks.len() == 1 { "it" } else { "them" },
+    )))
+}
+
+fn quoted<T: AsRef<str>>(words: &[T]) -> String {
+    let quoted = words.iter().map(|word| format!("`{}`", word.as_ref()));
+    quoted.collect::<Vec<_>>().join(", ")
 }
 
 /// The emulator that the sandbox of `drv` registers, if it needs one.

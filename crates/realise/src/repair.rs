@@ -53,7 +53,7 @@ impl Realiser<'_> {
         }
         let plan = self.repair_plan(&makers)?;
         let wanted: BTreeSet<StorePath> = before.keys().cloned().collect();
-        self.run_repairing(&self.announce(&plan), &wanted)?;
+        self.run_repairing(self.announce(&plan), &wanted)?;
         for (path, hash) in before {
             let now = self.store.query_path_info(&path)?;
             if now.is_some_and(|info| info.nar_hash == hash) {
@@ -98,7 +98,7 @@ impl Realiser<'_> {
             derivations.insert(drv_path.clone(), drv);
         }
         let inputs = self.plan(&needed)?;
-        self.run(&self.announce(&inputs))?;
+        self.run(self.announce(&inputs))?;
         let mut steps = Vec::with_capacity(makers.len());
         for (drv_path, drv) in &derivations {
             let inputs = input_closure(self.store, drv).map_err(|reason| Error::Unsupported {
@@ -116,6 +116,7 @@ impl Realiser<'_> {
                 drv: drv.clone(),
                 kind: StepKind::Rebuild,
                 after,
+                sources: Vec::new(),
             });
         }
         Ok(Plan {

@@ -3,22 +3,28 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::panic::{self, AssertUnwindSafe};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use xbuild_derivation::Output;
 use xbuild_fetch::Fetcher;
 use xbuild_report as report;
 use xbuild_report::{Cause, Event, Events, How, Planned, Pool, Slot, StepKind};
 use xbuild_sandbox::{CancelToken, Sandbox, ScratchPool};
-use xbuild_scheduler::{Because, Graph, Outcome, Policy, Scheduler, StepId, StepSpec};
+use xbuild_scheduler::{Because, Forecast, Graph, Outcome, Policy, Scheduler, State, StepId};
 use xbuild_store::Store;
 use xbuild_store_model::StorePath;
 
+use crate::builtin;
 use crate::error::{Error, FailureReason, Failures, Result, StepFailure};
+use crate::estimate::{Demands, nar_size};
+use crate::jobserver::Jobserver;
+use crate::memory;
 use crate::plan::{Plan, Step, Wanted, output_paths, read_derivation};
 use crate::platform::{self, plan_for};
-use crate::settings::Settings;
+use crate::settings::{Settings, processors};
 use crate::step;
 
 /// Makes things valid.
@@ -51,6 +57,9 @@ pub enum Mode {
 
 /// How often a run looks whether the user wants to stop.
 const CANCEL_POLL: Duration = Duration::from_millis(50);
+
+/// How often a run looks at the memory of the machine, at most.
+const MEMORY_POLL: Duration = Duration::from_millis(250);
 
 impl<'a> Realiser<'a> {
     /// A realiser on `store`, which tells `events` what happens. When `cancel` is set, running builds are stopped and nothing new starts.
@@ -108,10 +117,10 @@ impl<'a> Realiser<'a> {
         let plan = self.plan(wanted)?;
         let announced = self.announce(&plan);
         self.refuse_what_cannot_run(&announced, wanted)?;
-        self.run(&announced)?;
+        self.run(announced)?;
         if mode == Mode::Rebuild {
             let plan = self.rebuild_plan(wanted)?;
-            self.run(&self.announce(&plan))?;
+            self.run(self.announce(&plan))?;
         }
         Ok(realised)
     }
@@ -122,11 +131,12 @@ impl<'a> Realiser<'a> {
         if self.settings.keep_going {
             return Ok(());
         }
-        let is_wanted = |step: &Step| {
-            let of =
-                |want: &Wanted| matches!(want, Wanted::Outputs(drv, _) if *drv == step.drv_path);
-            wanted.iter().any(of)
+        let drv = |want: &Wanted| match want {
+            Wanted::Outputs(drv, _) => Some(drv.clone()),
+            Wanted::Path(_) => None,
         };
+        let drvs: BTreeSet<StorePath> = wanted.iter().filter_map(drv).collect();
+        let is_wanted = |step: &Step| drvs.contains(&step.drv_path);
         let mut failed = Vec::new();
         for (index, step) in announced.plan.steps.iter().enumerate() {
             if is_wanted(step)
@@ -140,7 +150,7 @@ impl<'a> Realiser<'a> {
                     kept: None,
                 };
                 self.events
-                    .tell(&failure_event(announced.number(index), &failure));
+                    .tell(&failure_event(announced.numbers.of(index), &failure));
                 failed.push(failure);
             }
         }
@@ -194,11 +204,12 @@ impl<'a> Realiser<'a> {
                 drv,
                 kind: StepKind::Rebuild,
                 after: Vec::new(),
+                sources: Vec::new(),
             });
         }
         // The outputs can be valid while the inputs are not any more.
         let inputs = self.plan(&needed)?;
-        self.run(&self.announce(&inputs))?;
+        self.run(self.announce(&inputs))?;
         Ok(Plan {
             steps,
             present: Vec::new(),
@@ -207,53 +218,66 @@ impl<'a> Realiser<'a> {
 
     /// Tells what `plan` is going to do.
     pub(crate) fn announce<'p>(&self, plan: &'p Plan) -> Announced<'p> {
-        let announced = Announced {
-            plan,
-            first: self.events.number(plan.steps.len()),
-            expected: plan.steps.iter().map(|step| self.expected(step)).collect(),
+        let numbers = Numbers(self.events.number(plan.steps.len()));
+        let demands = Demands::of(plan, self.store, self.settings);
+        let expected = |index| {
+            let demand = demands.get(index);
+            let expected = Duration::from_millis(demand.spec.expected_ms.into());
+            demand.known.then_some(expected)
         };
         let planned = |(index, step): (usize, &Step)| Planned {
-            step: announced.number(index),
+            step: numbers.of(index),
             drv: step.drv_path.clone(),
             kind: step.kind,
-            after: step.after.iter().map(|i| announced.number(*i)).collect(),
-            expected: announced.expected[index],
+            after: step.after.iter().map(|i| numbers.of(*i)).collect(),
+            expected: expected(index),
         };
         self.events.tell(&Event::Planned {
             steps: plan.steps.iter().enumerate().map(planned).collect(),
             present: plan.present.clone(),
         });
-        announced
+        Announced {
+            plan,
+            numbers,
+            demands,
+        }
     }
 
     /// Runs all steps of a plan.
-    pub(crate) fn run(&self, announced: &Announced<'_>) -> Result<()> {
+    pub(crate) fn run(&self, announced: Announced<'_>) -> Result<()> {
         self.run_repairing(announced, &BTreeSet::new())
     }
 
     /// The same; outputs that are in `damaged` and are built again take the places of the damaged ones.
     pub(crate) fn run_repairing(
         &self,
-        announced: &Announced<'_>,
+        announced: Announced<'_>,
         damaged: &BTreeSet<StorePath>,
     ) -> Result<()> {
-        let plan = announced.plan;
+        let Announced {
+            plan,
+            numbers,
+            mut demands,
+        } = announced;
         if self.cancel.is_cancelled() {
             return Err(Error::Interrupted);
         }
         if plan.steps.is_empty() {
             return Ok(());
         }
-        if self.settings.max_jobs == 0 {
-            return Err(Error::NoJobs {
-                steps: plan.steps.len(),
-            });
+        let is_builtin = |step: &&Step| step.drv.builder.starts_with(builtin::PREFIX);
+        let builders = plan.steps.len() - plan.steps.iter().filter(is_builtin).count();
+        // Builders that are part of xbuild run in any case, as in Nix.
+        if self.settings.max_jobs == 0 && builders > 0 {
+            return Err(Error::NoJobs { steps: builders });
         }
-        let mut scheduler = self.scheduler(announced)?;
+        let mut scheduler = scheduler(plan, &demands, self.settings)?;
         let stop = CancelToken::new().map_err(Error::io("make", "an event descriptor"))?;
         // Locked as long as this run lives, so whatever it leaves is collected.
         let work = self.store.work_dir()?;
         let scratch = ScratchPool::new(work.path())?;
+        let jobserver = Jobserver::new(policy(self.settings).processors.get(), work.path())?;
+        let kills = AtomicU64::new(0);
         let context = step::Context {
             store: self.store,
             sandbox: self.sandbox,
@@ -261,35 +285,41 @@ impl<'a> Realiser<'a> {
             fetcher: self.fetcher,
             settings: self.settings,
             events: self.events,
+            jobserver: &jobserver,
+            kills: &kills,
             stop: &stop,
             damaged,
         };
         let mut failed = Vec::new();
         let (ended, ends) = mpsc::channel();
-        let (started, starts) = mpsc::channel::<(StepId, Slot)>();
+        let (started, starts) = mpsc::channel::<(StepId, step::Start)>();
         let mut slots = Slots::default();
         let starts = Mutex::new(starts);
         thread::scope(|scope| -> Result<()> {
             // When this ends, the threads see that nothing will start any more.
             let started = started;
             let (mut threads, mut running) = (0usize, 0usize);
+            let mut measured: Option<Instant> = None;
             loop {
                 if self.cancel.is_cancelled() {
                     scheduler.cancel();
                     stop.cancel();
                 }
+                if measured.is_none_or(|at| at.elapsed() >= MEMORY_POLL) {
+                    measured = Some(Instant::now());
+                    kills.store(memory::kills().unwrap_or(u64::MAX), Ordering::Relaxed);
+                    if let Some(memory) = memory::measure(scheduler.is_short()) {
+                        scheduler.set_memory(memory);
+                    }
+                }
                 while let Some(id) = scheduler.next() {
                     if running == threads {
                         let (ended, starts, context) = (ended.clone(), &starts, &context);
                         let work = move || {
-                            while let Some((id, slot)) = next_start(starts) {
-                                let place = step::Place {
-                                    id: announced.number(id.0 as usize),
-                                    slot,
-                                };
-                                let result = run_caught(context, &plan.steps[id.0 as usize], place);
+                            while let Some((id, start)) = next_start(starts) {
+                                let result = run_caught(context, &plan.steps[id.index()], start);
                                 // The receiver lives as long as any step runs.
-                                let _ = ended.send((id, slot, result));
+                                let _ = ended.send((id, start.place.slot, result));
                             }
                         };
                         thread::Builder::new()
@@ -302,8 +332,16 @@ impl<'a> Realiser<'a> {
                         threads += 1;
                     }
                     // The receiver lives as long as this.
-                    let slot = slots.take(plan.steps[id.0 as usize].kind);
-                    let _ = started.send((id, slot));
+                    let slot = slots.take(plan.steps[id.index()].kind);
+                    let start = step::Start {
+                        place: step::Place {
+                            id: numbers.of(id.index()),
+                            slot,
+                        },
+                        demand: *demands.get(id.index()),
+                        alone: scheduler.is_alone(id),
+                    };
+                    let _ = started.send((id, start));
                     running += 1;
                 }
                 if running == 0 {
@@ -314,22 +352,28 @@ impl<'a> Realiser<'a> {
                 };
                 running -= 1;
                 slots.give_back(slot);
-                let outcome = self.report(announced.number(id.0 as usize), result, &mut failed);
-                if outcome == Outcome::Failed && !self.settings.keep_going {
+                scheduler
+                    .finished(id, outcome(&result))
+                    .map_err(|error| Error::Internal(error.to_string()))?;
+                self.report(
+                    numbers.of(id.index()),
+                    scheduler.state(id),
+                    result,
+                    &mut failed,
+                );
+                if scheduler.state(id) == State::Failed && !self.settings.keep_going {
                     // As Nix does: what runs beside a failure is stopped, so that the error comes at once.
                     stop.cancel();
                 }
-                scheduler
-                    .finished(id, outcome)
-                    .map_err(|error| Error::Internal(error.to_string()))?;
+                self.expect(plan, &mut demands, &mut scheduler, id);
             }
         })?;
         let summary = scheduler.summary();
         for (id, because) in &summary.skipped {
             self.events.tell(&Event::Skipped {
-                step: announced.number(id.0 as usize),
+                step: numbers.of(id.index()),
                 because: match because {
-                    Because::Failed(cause) => Some(announced.number(cause.0 as usize)),
+                    Because::Failed(cause) => Some(numbers.of(cause.index())),
                     Because::Stopped(_) | Because::Cancelled => None,
                 },
             });
@@ -356,100 +400,172 @@ impl<'a> Realiser<'a> {
     fn report(
         &self,
         step: report::StepId,
+        state: State,
         result: std::result::Result<How, Box<StepFailure>>,
         failed: &mut Vec<StepFailure>,
-    ) -> Outcome {
-        match result {
-            Ok(how) => {
-                self.events.tell(&Event::Done { step, how });
-                Outcome::Done
-            }
-            Err(failure) if matches!(failure.reason, FailureReason::Cancelled) => {
-                self.events.tell(&Event::Stopped { step });
-                Outcome::Interrupted
-            }
-            Err(failure) => {
+    ) {
+        match (result, state) {
+            (Ok(how), _) => self.events.tell(&Event::Done { step, how }),
+            (Err(failure), State::Failed) => {
                 self.events.tell(&failure_event(step, &failure));
                 failed.push(*failure);
-                Outcome::Failed
             }
+            (Err(failure), State::Ready) => self.events.tell(&Event::Retried {
+                step,
+                message: format!(
+                    "build of {} failed: {}; it is tried once more, with nothing built beside it",
+                    failure.drv, failure.reason
+                ),
+            }),
+            // It was told to stop.
+            (Err(_), _) => self.events.tell(&Event::Stopped { step }),
         }
     }
 
-    fn scheduler(&self, announced: &Announced<'_>) -> Result<Scheduler> {
-        let plan = announced.plan;
-        let mut graph = Graph::with_capacity(
-            plan.steps.len(),
-            plan.steps.iter().map(|s| s.after.len()).sum(),
-        );
-        let mut ids = Vec::with_capacity(plan.steps.len());
-        for (step, expected) in plan.steps.iter().zip(&announced.expected) {
-            let spec = match step.kind {
-                StepKind::Fetch => StepSpec::download(DOWNLOAD_ESTIMATE_MS),
-                StepKind::Build | StepKind::Rebuild => {
-                    let expected = expected.map_or(BUILD_ESTIMATE_MS, |expected| {
-                        u32::try_from(expected.as_millis()).unwrap_or(u32::MAX)
-                    });
-                    StepSpec::build(expected)
-                }
-            };
-            ids.push(graph.add_step(spec));
+    /// After a download: how long what needs it will take, by its size.
+    fn expect(&self, plan: &Plan, demands: &mut Demands, scheduler: &mut Scheduler, id: StepId) {
+        let step = &plan.steps[id.index()];
+        if step.kind != StepKind::Fetch || scheduler.state(id) != State::Done {
+            return;
         }
-        for (index, step) in plan.steps.iter().enumerate() {
-            for before in &step.after {
-                graph.add_edge(ids[*before], ids[index]);
-            }
-        }
-        let slots = |n: usize| {
-            NonZeroU32::new(u32::try_from(n).unwrap_or(u32::MAX)).unwrap_or(NonZeroU32::MIN)
+        let Some(path) = step.drv.outputs.values().find_map(Output::path) else {
+            return;
         };
-        let mut policy = Policy::new(slots(self.settings.max_jobs));
-        policy.max_downloads = slots(self.settings.http_connections);
-        policy.keep_going = self.settings.keep_going;
-        Scheduler::new(graph, policy).map_err(|error| match error {
-            xbuild_scheduler::Error::Cycle(cycle) => Error::Cycle(
-                cycle
-                    .steps()
-                    .iter()
-                    .map(|id| plan.steps[id.0 as usize].drv_path.to_string())
-                    .collect::<Vec<_>>()
-                    .join(" → "),
-            ),
-            other => Error::Internal(other.to_string()),
-        })
-    }
-
-    /// How long a build took the last time.
-    fn expected(&self, step: &Step) -> Option<Duration> {
-        if step.kind == StepKind::Fetch {
-            return None;
+        let bytes = nar_size(self.store, path);
+        let graph = scheduler.graph();
+        let mut changed: Vec<(StepId, &StorePath)> =
+            graph.after(id).map(|after| (after, path)).collect();
+        // What is built from the tree that another step unpacks.
+        for after in graph.after(id) {
+            for path in plan.steps[after.index()].drv.outputs.values() {
+                let path = path.path();
+                changed.extend(graph.after(after).filter_map(|far| Some((far, path?))));
+            }
         }
-        let system = String::from_utf8_lossy(&step.drv.system);
-        let known = self
-            .store
-            .builds()
-            .and_then(|builds| builds.expected(&step.drv.name, &system))
-            .ok()
-            .flatten();
-        known.map(|known| known.duration)
+        for (id, source) in changed {
+            let step = &plan.steps[id.index()];
+            if let Some(expected_ms) = demands.source_arrived(id.index(), step, source, bytes) {
+                scheduler.expect(id, expected_ms);
+            }
+        }
     }
 }
 
 /// A plan that the stream of events knows.
 pub(crate) struct Announced<'p> {
     plan: &'p Plan,
-    /// The number of the plan's first step.
-    first: report::StepId,
-    /// How long each step took the last time.
-    expected: Vec<Option<Duration>>,
+    numbers: Numbers,
+    demands: Demands,
 }
 
-impl Announced<'_> {
-    /// The number that the step `index` of the plan has in the stream.
-    fn number(&self, index: usize) -> report::StepId {
+/// The numbers that the steps of a plan have in the stream: from the first one on.
+#[derive(Debug, Clone, Copy)]
+struct Numbers(report::StepId);
+
+impl Numbers {
+    /// That of the step `index`.
+    fn of(self, index: usize) -> report::StepId {
         let index = u32::try_from(index).unwrap_or(u32::MAX);
-        report::StepId(self.first.0.saturating_add(index))
+        report::StepId(self.0.0.saturating_add(index))
     }
+}
+
+/// How a step ended, for the scheduler.
+fn outcome(result: &std::result::Result<How, Box<StepFailure>>) -> Outcome {
+    match result {
+        Ok(_) => Outcome::Done,
+        Err(failure) => match failure.reason {
+            FailureReason::Cancelled => Outcome::Interrupted,
+            FailureReason::OutOfMemory { .. } => Outcome::OutOfMemory,
+            _ => Outcome::Failed,
+        },
+    }
+}
+
+/// What may run at once.
+fn policy(settings: &Settings) -> Policy {
+    let at_least_one =
+        |n: usize| NonZeroU32::new(u32::try_from(n).unwrap_or(u32::MAX)).unwrap_or(NonZeroU32::MIN);
+    Policy {
+        max_jobs: at_least_one(settings.max_jobs),
+        max_downloads: at_least_one(settings.http_connections),
+        processors: at_least_one(processors().max(settings.build_cores())),
+        keep_going: settings.keep_going,
+    }
+}
+
+/// What every step of a plan is expected to need, and how the run goes if that is right.
+///
+/// # Errors
+/// [`Error::Cycle`].
+pub fn forecast(plan: &Plan, store: &Store, settings: &Settings) -> Result<(Demands, Forecast)> {
+    let demands = Demands::of(plan, store, settings);
+    let forecast = Forecast::of(graph(plan, &demands), policy(settings));
+    let forecast = forecast.map_err(|error| cycle(plan, error))?;
+    Ok((demands, forecast))
+}
+
+fn graph(plan: &Plan, demands: &Demands) -> Graph {
+    let edges = plan.steps.iter().map(|step| step.after.len()).sum();
+    let mut graph = Graph::with_capacity(plan.steps.len(), edges);
+    let ids: Vec<StepId> = (0..plan.steps.len())
+        .map(|index| graph.add_step(demands.get(index).spec))
+        .collect();
+    for (index, step) in plan.steps.iter().enumerate() {
+        for before in &step.after {
+            graph.add_edge(ids[*before], ids[index]);
+        }
+    }
+    graph
+}
+
+fn scheduler(plan: &Plan, demands: &Demands, settings: &Settings) -> Result<Scheduler> {
+    Scheduler::new(graph(plan, demands), policy(settings)).map_err(|error| cycle(plan, error))
+}
+
+fn cycle(plan: &Plan, error: xbuild_scheduler::Error) -> Error {
+    match error {
+        xbuild_scheduler::Error::Cycle(cycle) => Error::Cycle(
+            cycle
+                .steps()
+                .iter()
+                .map(|id| plan.steps[id.index()].drv_path.to_string())
+                .collect::<Vec<_>>()
+                .join(" → "),
+        ),
+        other => Error::Internal(other.to_string()),
+    }
+}
+
+/// Waits for a step to start; `None` when there will be none.
+fn next_start(
+    starts: &Mutex<mpsc::Receiver<(StepId, step::Start)>>,
+) -> Option<(StepId, step::Start)> {
+    starts
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .recv()
+        .ok()
+}
+
+/// Runs a step. A fault of ours in it becomes its failure, since the run waits for an answer.
+fn run_caught(
+    context: &step::Context<'_>,
+    step: &Step,
+    start: step::Start,
+) -> std::result::Result<How, Box<StepFailure>> {
+    let run = AssertUnwindSafe(|| step::run(context, step, start));
+    panic::catch_unwind(run).unwrap_or_else(|_| {
+        Err(Box::new(StepFailure {
+            drv: step.drv_path.clone(),
+            reason: FailureReason::Internal(
+                "internal error: the step panicked; please report this".to_owned(),
+            ),
+            log: None,
+            tail: Vec::new(),
+            kept: None,
+        }))
+    })
 }
 
 fn failure_event(step: report::StepId, failure: &StepFailure) -> Event<'static> {
@@ -490,37 +606,3 @@ impl Slots {
         self.taken.remove(&slot);
     }
 }
-
-/// Waits for a step to start; `None` when there will be none.
-fn next_start(starts: &Mutex<mpsc::Receiver<(StepId, Slot)>>) -> Option<(StepId, Slot)> {
-    starts
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .recv()
-        .ok()
-}
-
-/// Runs a step. A fault of ours in it becomes its failure, since the run waits for an answer.
-fn run_caught(
-    context: &step::Context<'_>,
-    step: &Step,
-    place: step::Place,
-) -> std::result::Result<How, Box<StepFailure>> {
-    let run = AssertUnwindSafe(|| step::run(context, step, place));
-    panic::catch_unwind(run).unwrap_or_else(|_| {
-        Err(Box::new(StepFailure {
-            drv: step.drv_path.clone(),
-            reason: FailureReason::Internal(
-                "internal error: the step panicked; please report this".to_owned(),
-            ),
-            log: None,
-            tail: Vec::new(),
-            kept: None,
-        }))
-    })
-}
-
-/// The assumed duration of a build that was never measured.
-const BUILD_ESTIMATE_MS: u32 = 10_000;
-/// The assumed duration of a download.
-const DOWNLOAD_ESTIMATE_MS: u32 = 1_000;

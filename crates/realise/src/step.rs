@@ -5,22 +5,26 @@ use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use xbuild_derivation::Derivation;
 use xbuild_fetch::Fetcher;
-use xbuild_report::{Event, Events, How, Level, Slot, StepId, StepKind, Usage};
+use xbuild_report::{Event, Events, How, Level, Slot, StepId, StepKind};
 use xbuild_sandbox::{Bind, CancelToken, ExtraBind, Report, Sandbox, ScratchPool, Spec, Status};
-use xbuild_store::{PathLocks, Scratch, Store, remove_tree};
+use xbuild_store::{PathLocks, Scratch, Store, Usage, remove_tree};
 use xbuild_store_model::StorePath;
 
 use crate::builtin;
 use crate::compare;
 use crate::environment::environment;
 use crate::error::{Error, FailureReason, StepFailure};
+use crate::estimate::Demand;
 use crate::graphs::graphs;
+use crate::jobserver::{self, Jobserver};
 use crate::kept;
 use crate::log::Log;
+use crate::memory;
 use crate::options::{Options, attribute};
 use crate::outputs::{self, Made, Purpose};
 use crate::plan::{Step, output_paths, read_derivation};
@@ -36,6 +40,10 @@ pub(crate) struct Context<'a> {
     pub(crate) fetcher: &'a Fetcher,
     pub(crate) settings: &'a Settings,
     pub(crate) events: &'a Events,
+    /// Shared by all builds.
+    pub(crate) jobserver: &'a Jobserver,
+    /// How many processes the kernel had killed for want of memory when that was last asked.
+    pub(crate) kills: &'a AtomicU64,
     /// Stops the running steps.
     pub(crate) stop: &'a CancelToken,
     /// Damaged outputs: a step that builds one again puts it in its place.
@@ -61,14 +69,23 @@ struct Remains {
     environment: Option<Vec<u8>>,
 }
 
+/// How one step is to be run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Start {
+    pub(crate) place: Place,
+    pub(crate) demand: Demand,
+    /// It ran out of memory before, and nothing runs beside it.
+    pub(crate) alone: bool,
+}
+
 /// Runs one step. When it returns `Ok`, the outputs are valid (or, for a rebuild, equal).
 pub(crate) fn run(
     context: &Context<'_>,
     step: &Step,
-    place: Place,
+    start: Start,
 ) -> Result<How, Box<StepFailure>> {
     let mut remains = Remains::default();
-    match run_locked(context, step, place, &mut remains) {
+    match run_locked(context, step, start, &mut remains) {
         Ok(how) => Ok(how),
         Err(reason) => Err(Box::new(StepFailure {
             drv: step.drv_path.clone(),
@@ -83,7 +100,7 @@ pub(crate) fn run(
 fn run_locked(
     context: &Context<'_>,
     step: &Step,
-    place: Place,
+    start: Start,
     remains: &mut Remains,
 ) -> Result<How, FailureReason> {
     let unbuildable =
@@ -93,7 +110,7 @@ fn run_locked(
     let paths = output_paths(&step.drv_path, &step.drv, None)?;
     let all: Vec<StorePath> = paths.values().cloned().collect();
     context.store.add_temp_roots(&all).map_err(Error::from)?;
-    let _locks = lock(context, place.id, &all)?;
+    let _locks = lock(context, start.place.id, &all)?;
     let valid: BTreeMap<&String, bool> = paths
         .iter()
         .map(|(name, path)| Ok((name, context.store.is_valid(path)?)))
@@ -104,8 +121,8 @@ fn run_locked(
         return Ok(How::Present);
     }
     context.events.tell(&Event::Started {
-        step: place.id,
-        slot: place.slot,
+        step: start.place.id,
+        slot: start.place.slot,
     });
     // What this and others need is a temporary root by now.
     context
@@ -113,15 +130,8 @@ fn run_locked(
         .auto_gc(&context.settings.store.auto_gc())
         .map_err(Error::from)?;
     let scratch = WorkDir::new(context, step)?;
-    let made = build(
-        context,
-        step,
-        place.id,
-        &options,
-        &paths,
-        scratch.path(),
-        remains,
-    );
+    let place = (scratch.path(), start);
+    let made = build(context, step, &options, &paths, place, remains);
     let ended = made.and_then(|(made, inputs)| {
         let finish = |made: &[Made], purpose| {
             outputs::finish(
@@ -162,7 +172,8 @@ fn run_locked(
         return Ok(How::Made);
     };
     let build_dir = scratch.path().join("build");
-    if context.settings.keep_failed && build_dir.is_dir() {
+    let is_last = !matches!(reason, FailureReason::OutOfMemory { alone: false, .. });
+    if context.settings.keep_failed && is_last && build_dir.is_dir() {
         let kept = kept::keep(
             context.store.root(),
             &step.drv.name,
@@ -255,10 +266,9 @@ fn lock(
 fn build(
     context: &Context<'_>,
     step: &Step,
-    id: StepId,
     options: &Options,
     paths: &BTreeMap<String, StorePath>,
-    scratch: &Path,
+    (scratch, start): (&Path, Start),
     remains: &mut Remains,
 ) -> Result<(Vec<Made>, BTreeSet<StorePath>), FailureReason> {
     let drv = &step.drv;
@@ -285,7 +295,7 @@ fn build(
             store: context.store,
             fetcher: context.fetcher,
             events: context.events,
-            step: id,
+            step: start.place.id,
             cancel: context.stop,
             inputs: &inputs,
         };
@@ -293,22 +303,38 @@ fn build(
         return Ok((made, inputs));
     }
     platform::check(context.settings, drv)?;
-    let spec = spec(context, drv, options, paths, &inputs, scratch)?;
+    let mut spec = spec(context, drv, options, paths, &inputs, scratch)?;
+    let cores = u32::try_from(context.settings.build_cores()).unwrap_or(u32::MAX);
+    let lent = if start.demand.jobserver { cores - 1 } else { 0 };
+    let seat = context.jobserver.join(start.demand.spec.processors, lent)?;
+    if let Some(pipe) = &seat.pipe {
+        show_jobserver(&mut spec, pipe, cores);
+    }
+    let killed_before = context.kills.load(Ordering::Relaxed);
     let log_path = context.store.log_path(&step.drv_path);
-    let mut log = Log::new(log_path, id, context.events, context.settings.log_lines)?;
+    let mut log = Log::new(
+        log_path,
+        start.place.id,
+        context.events,
+        context.settings.log_lines,
+    )?;
     let report = context
         .sandbox
         .run(&spec, context.stop, &mut |bytes| log.write(bytes));
+    drop(seat);
     let (path, tail) = log.finish()?;
     remains.log = path;
     remains.tail = tail;
     remains.environment = Some(kept::environment(&spec));
     let report = report.map_err(Error::from)?;
-    ended_well(&report, context.settings)?;
+    ended_well(&report, context.settings).map_err(|reason| {
+        let killed = memory::kills().is_some_and(|kills| kills > killed_before);
+        out_of_memory(reason, killed, start.alone)
+    })?;
     remains.tail.clear();
     context.events.tell(&Event::Built {
-        step: id,
-        usage: Usage {
+        step: start.place.id,
+        usage: xbuild_report::Usage {
             user: report.user,
             system: report.sys,
             peak_memory: report.peak_memory,
@@ -319,11 +345,61 @@ fn build(
     let _ = context
         .store
         .builds()
-        .and_then(|builds| builds.record_build(&drv.name, &system, report.wall, report.max_rss));
+        .and_then(|builds| builds.record_build(&drv.name, &system, usage(&report)));
     Ok((
         made(&|path| spec.physical(Path::new(&path.to_string()))),
         inputs,
     ))
+}
+
+/// Shows a build its pipe, and says where it is. What the derivation itself sets stays.
+fn show_jobserver(spec: &mut Spec, pipe: &Path, cores: u32) {
+    spec.extra_binds.push(ExtraBind {
+        source: pipe.to_owned(),
+        target: PathBuf::from(jobserver::PATH),
+        optional: false,
+    });
+    for name in ["MAKEFLAGS", "CARGO_MAKEFLAGS"] {
+        if spec.env.iter().all(|(known, _)| known != name) {
+            spec.env
+                .push((name.into(), jobserver::make_flags(cores).into()));
+        }
+    }
+}
+
+/// What a build used, for later ones. Where no control group counts, the sandbox knows the greatest process; with several at a time, so
+/// many of them may have been that great.
+fn usage(report: &Report) -> Usage {
+    let busy = (report.user + report.sys).as_micros().saturating_mul(1000);
+    let processors = u64::try_from(busy / report.wall.as_micros().max(1)).unwrap_or(u64::MAX);
+    let counted = report.peak_memory.filter(|peak| *peak != report.max_rss);
+    let side_by_side = processors.div_ceil(1000).max(1);
+    Usage {
+        duration: report.wall,
+        peak_memory: counted.unwrap_or_else(|| report.max_rss.saturating_mul(side_by_side)),
+        processors,
+    }
+}
+
+/// The exit code of a shell, or of what runs programs like one, whose program was killed.
+const KILLED: i32 = 128 + 9;
+
+/// Whether a build failed for want of memory: the kernel has killed some process of the machine since it began (`killed`), or its
+/// builder was killed, and not by us.
+fn out_of_memory(reason: FailureReason, killed: bool, alone: bool) -> FailureReason {
+    let looks_so = match reason {
+        FailureReason::Signal(9) | FailureReason::Exit(KILLED) => true,
+        FailureReason::Exit(_) | FailureReason::Signal(_) => killed,
+        _ => false,
+    };
+    if looks_so {
+        FailureReason::OutOfMemory {
+            ended: reason.to_string(),
+            alone,
+        }
+    } else {
+        reason
+    }
 }
 
 fn ended_well(report: &Report, settings: &Settings) -> Result<(), FailureReason> {
@@ -406,6 +482,11 @@ fn spec(
     spec.network = drv.fixed_output().is_some();
     spec.emulator = platform::emulator(context.store, context.settings, drv)?;
     spec.linux32 = drv.system == b"i686-linux";
+    spec.user_namespaces = context.settings.sandbox_user_namespaces;
+    spec.max_processes = context.settings.max_build_processes;
+    spec.max_processes_together = spec
+        .max_processes
+        .map(|limit| limit.saturating_mul(context.settings.max_jobs.max(1) as u64));
     spec.timeout = context.settings.timeout;
     spec.max_silent = context.settings.max_silent_time;
     spec.max_log = context.settings.max_build_log_size;

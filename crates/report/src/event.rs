@@ -239,6 +239,13 @@ pub enum Event<'a> {
         /// The message for the user, several lines.
         message: String,
     },
+    /// A step ended badly, and will be started once more.
+    Retried {
+        /// The step.
+        step: StepId,
+        /// What happened, for the user.
+        message: String,
+    },
     /// A running step was stopped, because another failed or the user wants to stop.
     Stopped {
         /// The step.

@@ -103,6 +103,10 @@ impl InternalJson {
                 total,
             } => self.downloaded(*step, url, *bytes, total.unwrap_or(0)),
             Event::Done { step, .. } | Event::Stopped { step } => self.ended(*step),
+            Event::Retried { step, message } => {
+                self.ended(*step);
+                self.say(Level::Warning, &format!("warning: {message}"));
+            }
             Event::Failed {
                 step,
                 reason,

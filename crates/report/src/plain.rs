@@ -88,6 +88,7 @@ impl Plain {
                 }
             }
             Event::Failed { message, .. } => say(Level::Error, format!("error: {message}")),
+            Event::Retried { message, .. } => say(Level::Warning, format!("warning: {message}")),
             Event::Stopped { step } => say(
                 Level::Talkative,
                 format!("stopped {}", self.run.name(*step)),

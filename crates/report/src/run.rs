@@ -256,6 +256,13 @@ impl Run {
                 self.end(*step, at, StepState::Failed);
                 self.change(*step, |step| step.reason = Some(reason.clone()));
             }
+            Event::Retried { step, .. } => {
+                self.enter(*step, StepState::Waiting);
+                self.change(*step, |step| {
+                    (step.started, step.slot, step.built) = (None, None, None);
+                    step.phases.clear();
+                });
+            }
             Event::Stopped { step } => self.end(*step, at, StepState::Stopped),
             Event::Skipped { step, because } => {
                 self.end(*step, at, StepState::Skipped);

@@ -52,7 +52,10 @@ impl Status {
                     self.last_lines.insert(*step, line);
                 }
             }
-            Event::Done { step, .. } | Event::Failed { step, .. } | Event::Stopped { step } => {
+            Event::Done { step, .. }
+            | Event::Failed { step, .. }
+            | Event::Retried { step, .. }
+            | Event::Stopped { step } => {
                 self.last_lines.remove(step);
             }
             Event::Planned { .. } => self.estimate = None,

@@ -13,8 +13,8 @@ pub struct Policy {
     pub max_jobs: NonZeroU32,
     /// Downloads at once.
     pub max_downloads: NonZeroU32,
-    /// The processors of the machine. Each build may use one; what it uses beyond that ([`StepSpec::processors`]) must fit into these
-    /// less one, with that of all others. So no more processes compute than there are processors and builds together.
+    /// The processors of the machine. Each build may use one; what it uses beyond that ([`StepSpec::processors`]) must fit into these,
+    /// with that of all others. So no more processes compute than there are processors and builds together.
     pub processors: NonZeroU32,
     /// After a failure, go on with everything that does not need what failed. Else nothing new starts.
     pub keep_going: bool,
@@ -242,6 +242,15 @@ impl Scheduler {
         !self.parked.is_empty()
     }
 
+    /// Whether a step ran out of memory once, so that nothing is built beside it when it runs.
+    ///
+    /// # Panics
+    /// If it is not a step of this graph.
+    #[must_use]
+    pub fn is_alone(&self, step: StepId) -> bool {
+        self.graph.is_alone(step)
+    }
+
     /// Says how long a step that has not started is now expected to take, in milliseconds. Of one that has, it means nothing.
     ///
     /// # Panics
@@ -437,8 +446,8 @@ impl Scheduler {
         }
         // Who needs several processors is not overtaken by another one who does: else it might never start.
         let more = self.more_processors(step);
-        if more > 0 && (self.parked_wide || self.processors + more >= self.policy.processors.get())
-        {
+        let all = self.processors + more;
+        if more > 0 && (self.parked_wide || all > self.policy.processors.get()) {
             return false;
         }
         self.available.is_none_or(|memory| {

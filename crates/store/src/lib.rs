@@ -64,7 +64,7 @@ pub mod why_depends;
 
 pub use add::NewText;
 pub use auto_gc::AutoGc;
-pub use builds::{Builds, Expected};
+pub use builds::{Builds, History, Usage};
 pub use closure_diff::PackageChange;
 pub use error::{Error, Result};
 pub use files::create_dirs;
@@ -82,6 +82,6 @@ pub use schema::SCHEMA_VERSION;
 pub use scratch::Scratch;
 pub use store::Store;
 pub use tree::{FileType, Filter};
-pub use usage::Usage;
+pub use usage::DiskUsage;
 pub use verify::{Finding, VerifyReport};
 pub use why_depends::{Dependency, Occurrence};

@@ -13,7 +13,7 @@ use crate::store::Store;
 
 /// What one path takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Usage {
+pub struct DiskUsage {
     /// The path.
     pub path: StorePath,
     /// Bytes of its NAR.
@@ -26,7 +26,7 @@ pub struct Usage {
 
 impl Store {
     /// What valid paths take, each by itself, in their order.
-    pub fn usage(&self, paths: &[StorePath]) -> Result<Vec<Usage>> {
+    pub fn usage(&self, paths: &[StorePath]) -> Result<Vec<DiskUsage>> {
         let mut seen = FxHashSet::default();
         let sizes = self.nar_sizes()?;
         let size = |path: &StorePath| sizes.get(path).copied().unwrap_or(0);
@@ -36,7 +36,7 @@ impl Store {
             let closure = self.closure(std::slice::from_ref(path))?;
             let place = self.physical(path);
             let name = files::c_path(&place)?;
-            usages.push(Usage {
+            usages.push(DiskUsage {
                 path: path.clone(),
                 nar_size: size(path),
                 closure_size: closure.iter().map(size).sum(),

@@ -1,6 +1,8 @@
 //! The command line.
 
+mod bench;
 mod building;
+mod doctor;
 mod evaluating;
 mod flake;
 mod machine;
@@ -12,7 +14,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+pub(crate) use bench::{Bench, BenchScheduler, Executor};
 pub(crate) use building::{Check, Log, Realise, Report, Targets};
+pub(crate) use doctor::Doctor;
 pub(crate) use evaluating::{Eval, EvalJobs, Form, Instantiate, Repl};
 pub(crate) use flake::Flake;
 pub(crate) use machine::{Boot, Guest, Test};
@@ -100,4 +104,9 @@ pub(crate) enum Command {
     Boot(Boot),
     /// Boot an image in QEMU and let it check itself
     Test(Test),
+    /// Check whether this machine can build, and say how to mend what is in the way
+    Doctor(Doctor),
+    /// Measure parts of xbuild on this machine
+    #[command(subcommand)]
+    Bench(Bench),
 }

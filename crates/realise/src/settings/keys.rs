@@ -16,13 +16,16 @@ const KEYS: &[&str] = &[
     "keep-going",
     "log-lines",
     "max-build-log-size",
+    "max-build-processes",
     "max-call-depth",
     "max-jobs",
     "max-silent-time",
     "sandbox-paths",
+    "sandbox-user-namespaces",
     "show-trace",
     "stalled-download-timeout",
     "system",
+    "system-features",
     "timeout",
 ];
 
@@ -72,12 +75,7 @@ pub fn kind_of(key: &str) -> Option<KeyKind> {
 }
 
 /// Of [`IGNORED`], what is given as an option with a value.
-const IGNORED_VALUES: &[&str] = &[
-    "builders",
-    "substituters",
-    "system-features",
-    "trusted-public-keys",
-];
+const IGNORED_VALUES: &[&str] = &["builders", "substituters", "trusted-public-keys"];
 
 /// Keys of Nix that may be given with `--option` and have no effect in this version.
 const IGNORED: &[&str] = &[
@@ -92,7 +90,6 @@ const IGNORED: &[&str] = &[
     "require-sigs",
     "substitute",
     "substituters",
-    "system-features",
     "trusted-public-keys",
     "trusted-users",
     "use-xdg-base-directories",

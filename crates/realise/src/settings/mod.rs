@@ -46,6 +46,10 @@ pub struct Settings {
     pub extra_platforms: Vec<String>,
     /// `emulators` (xbuild's own): `SYSTEM=PROGRAM`, what runs the programs of a system in place of the emulator that comes with xbuild.
     pub emulators: Vec<String>,
+    /// `sandbox-user-namespaces` (xbuild's own): builds may make user namespaces, and mount in them.
+    pub sandbox_user_namespaces: bool,
+    /// `max-build-processes` (xbuild's own): processes and threads of a build at once; none means as many as the machine allows.
+    pub max_build_processes: Option<u64>,
     /// `debian-mirror` (xbuild's own): the base URL behind `mirror://debian/`.
     pub debian_mirror: Option<String>,
     /// `connect-timeout`: of one download.
@@ -58,6 +62,8 @@ pub struct Settings {
     pub experimental_features: Vec<String>,
     /// `system`: what `builtins.currentSystem` says and what runs without emulation.
     pub system: String,
+    /// `system-features`: what this machine has, of what derivations may ask for with `requiredSystemFeatures`.
+    pub system_features: Vec<String>,
     /// `max-call-depth`: of the evaluator.
     pub max_call_depth: usize,
     /// `show-trace`: all frames of an evaluation error.
@@ -85,12 +91,15 @@ impl Default for Settings {
             sandbox_paths: Vec::new(),
             extra_platforms: Vec::new(),
             emulators: Vec::new(),
+            sandbox_user_namespaces: false,
+            max_build_processes: Some(4096),
             debian_mirror: None,
             connect_timeout: Duration::from_secs(15),
             stalled_download_timeout: Duration::from_secs(300),
             download_attempts: 5,
             experimental_features: Vec::new(),
             system: "x86_64-linux".to_owned(),
+            system_features: default_features(),
             max_call_depth: 10_000,
             show_trace: false,
             eval: EvalSettings::default(),
@@ -98,6 +107,16 @@ impl Default for Settings {
             store: StoreSettings::default(),
         }
     }
+}
+
+/// The features that stock Nix finds on a machine like this one, without `uid-range`, which builds here do not have.
+fn default_features() -> Vec<String> {
+    let mut features = vec!["benchmark", "big-parallel", "nixos-test"];
+    let kvm = rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK;
+    if rustix::fs::access("/dev/kvm", kvm).is_ok() {
+        features.push("kvm");
+    }
+    features.into_iter().map(str::to_owned).collect()
 }
 
 /// The number of processors this process may use, by affinity and control groups when this is first asked.
@@ -184,6 +203,11 @@ impl Settings {
                 let bytes = number("a number of bytes")?;
                 self.max_build_log_size = (bytes != 0).then_some(bytes);
             }
+            "max-build-processes" => {
+                let processes = number("a number of processes")?;
+                self.max_build_processes = (processes != 0).then_some(processes);
+            }
+            "sandbox-user-namespaces" => self.sandbox_user_namespaces = boolean()?,
             "keep-going" => self.keep_going = boolean()?,
             "keep-failed" => self.keep_failed = boolean()?,
             "show-trace" => self.show_trace = boolean()?,
@@ -200,6 +224,7 @@ impl Settings {
                     .unwrap_or(u32::MAX)
                     .max(1);
             }
+            "system-features" => list(&mut self.system_features),
             "system" => value.clone_into(&mut self.system),
             "debian-mirror" => {
                 if !(value.starts_with("http://")

@@ -31,7 +31,7 @@ pub(super) fn du(session: &Arc<Session>, args: &Du) -> Result<(), Failure> {
         (contents + usage.nar_size, disk + usage.disk)
     });
     if args.json {
-        let of_path = |usage: &xbuild_store::Usage| {
+        let of_path = |usage: &xbuild_store::DiskUsage| {
             serde_json::json!({
                 "path": usage.path.to_string(),
                 "narSize": usage.nar_size,
