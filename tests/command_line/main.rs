@@ -13,6 +13,7 @@ mod evaluation_errors;
 mod failures;
 mod interactive;
 mod machines;
+mod reporting;
 mod sandbox;
 mod scheduling;
 mod several_users;

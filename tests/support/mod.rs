@@ -9,6 +9,7 @@
 
 pub mod emulate;
 pub mod expressions;
+pub mod nix_log;
 pub mod oracle;
 pub mod ran;
 pub mod web;

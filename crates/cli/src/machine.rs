@@ -12,8 +12,8 @@ use crate::args::{Guest, Inputs, Source};
 use crate::failure::Failure;
 use crate::installable;
 use crate::output;
-use crate::progress::{Printer, size};
 use crate::session::Session;
+use xbuild_report::words::{count, size};
 
 /// The attribute of an image that describes its machine.
 const ATTRIBUTE: &str = "vm";
@@ -34,10 +34,10 @@ pub(crate) fn prepare(session: &Arc<Session>, guest: &Guest) -> Result<Machine, 
     let [wanted] = wanted.as_slice() else {
         return Err(Failure::text(format!(
             "`{name}` is not one image: its attribute `{ATTRIBUTE}` is {}",
-            output::count(wanted.len(), "derivation", "derivations")
+            count(wanted.len(), "derivation", "derivations")
         )));
     };
-    let directory = realise(session, wanted, guest.print_build_logs)?;
+    let directory = realise(session, wanted)?;
     let place = |path: &Path| physical(session, path);
     let file = directory.join(FILE);
     if !file.is_file() {
@@ -89,13 +89,9 @@ fn described(session: &Session, name: &str) -> Result<String, Failure> {
 }
 
 /// Makes the machine valid, and says where it lies.
-fn realise(session: &Session, wanted: &Wanted, logs: bool) -> Result<PathBuf, Failure> {
-    let printer = Printer::new(logs);
+fn realise(session: &Session, wanted: &Wanted) -> Result<PathBuf, Failure> {
     let wanted = std::slice::from_ref(wanted);
-    let realised =
-        session.with_realiser(&printer, |realiser| realiser.realise(wanted, Mode::Build));
-    printer.finish();
-    let realised = realised?;
+    let realised = session.with_realiser(|realiser| realiser.realise(wanted, Mode::Build))?;
     let output = realised.first().and_then(|one| one.outputs.values().next());
     output
         .map(|path| session.store.physical(path))
@@ -136,7 +132,7 @@ pub(crate) fn disk(
         "{}: {} with {}, {}, a disk of {}",
         machine.name,
         machine.machine,
-        output::count(machine.cpus as usize, "CPU", "CPUs"),
+        count(machine.cpus as usize, "CPU", "CPUs"),
         size(u64::from(machine.memory) << 20),
         size(made.size)
     ));

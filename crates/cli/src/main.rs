@@ -10,6 +10,7 @@ mod installable;
 mod machine;
 mod output;
 mod progress;
+mod screen;
 mod search_path;
 mod session;
 mod setting_flags;
@@ -30,6 +31,7 @@ static ALLOCATOR: EndingAllocator<System> = EndingAllocator(System);
 
 fn main() -> ExitCode {
     let Cli { common, command } = Cli::parse_from(setting_flags::expand(std::env::args_os()));
+    progress::Manner::choose(&common.talk);
     let result = match &command {
         Command::Realise(args) => commands::realise::run(&common, args),
         Command::Instantiate(args) => commands::instantiate::run(&common, args),
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         Command::Derivation(args) => commands::derivation::run(&common, args),
         Command::Flake(args) => commands::flake::run(&common, args),
         Command::Log(args) => commands::log::run(&common, args),
+        Command::Report(args) => commands::report::run(&common, args),
         Command::Store(args) => commands::store::run(&common, args),
         Command::PathInfo(args) => commands::path_info::run(&common, args),
         Command::Check(args) => commands::check::run(&common, args),

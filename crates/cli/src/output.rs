@@ -1,10 +1,11 @@
 //! Printing: results to stdout, everything else to stderr. A reader that goes away (`xbuild … | head`) ends the program quietly.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, Write as _};
 
-use xbuild_realise::terminal::{Colours, printable};
+use xbuild_report::Level;
 
 use crate::failure::Failure;
+use crate::progress;
 
 /// Prints `bytes` as they are.
 pub(crate) fn bytes(bytes: &[u8]) -> Result<(), Failure> {
@@ -24,28 +25,16 @@ pub(crate) fn line(text: impl AsRef<[u8]>) -> Result<(), Failure> {
     bytes(&[text.as_ref(), b"\n"].concat())
 }
 
-/// `1 file`, `2 files`: a number with its noun.
-pub(crate) fn count(n: usize, one: &str, many: &str) -> String {
-    format!("{n} {}", if n == 1 { one } else { many })
-}
-
-/// Prints a line to stderr, without the colours that it may have where that is no terminal (as Nix does). Whether anybody reads it
-/// must not change what the program does.
+/// Prints a message to stderr, in the form that was chosen. What begins with `error:` or `warning:` is one. Whether anybody reads it must
+/// not change what the program does.
 pub(crate) fn note(text: impl AsRef<[u8]>) {
-    let mut stderr = io::stderr().lock();
-    let colours = if stderr.is_terminal() {
-        Colours::Keep
+    let text = text.as_ref();
+    let level = if text.starts_with(b"error:") {
+        Level::Error
+    } else if text.starts_with(b"warning:") {
+        Level::Warning
     } else {
-        Colours::Drop
+        Level::Notice
     };
-    let mut printed = Vec::new();
-    for line in text.as_ref().split(|&byte| byte == b'\n') {
-        if line.contains(&0x1b) {
-            printed.extend(printable(line, colours));
-        } else {
-            printed.extend_from_slice(line);
-        }
-        printed.push(b'\n');
-    }
-    let _ = stderr.write_all(&printed);
+    progress::say(level, text);
 }

@@ -3,20 +3,20 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
 
 use xbuild_fetch::{FetchOptions, Fetcher, Mirrors};
 use xbuild_inputs::{InputOptions, RegistryFiles};
 use xbuild_realise::eval_host::Build;
-use xbuild_realise::{
-    Error, Mode, Observer, OutputPaths, Realised, Realiser, Settings, StoreHost, Wanted,
-};
+use xbuild_realise::{Error, Mode, OutputPaths, Realised, Realiser, Settings, StoreHost, Wanted};
+use xbuild_report::{Event, Events, Recorder, Run};
 use xbuild_sandbox::{CancelToken, Sandbox};
 use xbuild_store::{Cancelled, Notify, Store, StoreOptions};
 
 use crate::args::{Common, Inputs};
 use crate::failure::Failure;
 use crate::output;
-use crate::progress::Printer;
+use crate::progress::Manner;
 use crate::search_path;
 use crate::signals::{self, Interrupts};
 
@@ -27,6 +27,9 @@ pub(crate) struct Session {
     pub(crate) fetcher: Arc<Fetcher>,
     pub(crate) cancel: CancelToken,
     sandbox: OnceLock<Sandbox>,
+    /// What happens in all runs of this process.
+    events: Events,
+    recorder: Arc<Recorder>,
     /// Realisations that go on: a signal lets them end in order.
     runs: Arc<AtomicUsize>,
 }
@@ -108,8 +111,12 @@ impl Session {
             attempts: settings.download_attempts,
             ..FetchOptions::default()
         });
+        let recorder = Arc::new(Recorder::new(Self::runs_dir(&store)));
+        let events = Self::events(&settings, &recorder);
         Ok(Self {
             settings,
+            events,
+            recorder,
             store: Arc::new(store),
             fetcher: Arc::new(fetcher),
             cancel,
@@ -152,10 +159,29 @@ impl Session {
         Ok(self.sandbox.get_or_init(|| started))
     }
 
-    /// Calls `work` with a realiser that reports to `observer`.
+    /// Calls `work` with a realiser, of which is shown and recorded what it does.
     pub(crate) fn with_realiser<T>(
         &self,
-        observer: &dyn Observer,
+        work: impl FnOnce(&Realiser<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let result = self.tell(&self.events, work);
+        if let Some(problem) = self.recorder.problem() {
+            output::note(format!("warning: {problem}"));
+        }
+        result
+    }
+
+    /// The same, and nothing is shown or recorded.
+    pub(crate) fn in_silence<T>(
+        &self,
+        work: impl FnOnce(&Realiser<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        self.tell(&Events::new(Manner::begun(), Vec::new()), work)
+    }
+
+    fn tell<T>(
+        &self,
+        events: &Events,
         work: impl FnOnce(&Realiser<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let sandbox = self.sandbox()?;
@@ -165,9 +191,45 @@ impl Session {
             sandbox,
             &self.fetcher,
             &self.settings,
-            observer,
+            events,
             &self.cancel,
         ))
+    }
+
+    /// What this process built so far.
+    pub(crate) fn run(&self) -> Result<Run, Failure> {
+        match self.recorder.path() {
+            Some(path) => xbuild_report::recording::read(&path)
+                .map_err(|error| Failure::text(error.to_string())),
+            None => Ok(Run::default()),
+        }
+    }
+
+    /// Where runs are recorded.
+    pub(crate) fn runs_dir(store: &Store) -> PathBuf {
+        store.root().join("nix/var/xbuild/runs")
+    }
+
+    /// The stream of events of this process, which begins.
+    fn events(settings: &Settings, recorder: &Arc<Recorder>) -> Events {
+        let observers = vec![
+            Manner::observer(),
+            Box::new(Arc::clone(recorder)) as Box<dyn xbuild_report::Observer>,
+        ];
+        let events = Events::new(Manner::begun(), observers);
+        let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        events.tell(&Event::Begun {
+            format: xbuild_report::event::FORMAT,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            unix_ms: u64::try_from(unix.unwrap_or_default().as_millis()).unwrap_or(u64::MAX),
+            command: command_line(
+                std::env::args_os().map(|word| word.to_string_lossy().into_owned()),
+            ),
+            jobs: number(settings.max_jobs),
+            cores: number(settings.build_cores()),
+        });
+        events
     }
 
     /// As long as the value lives, the first signal does not end the process: what runs looks at [`Session::cancel`] and ends in
@@ -185,10 +247,7 @@ impl Session {
 
     /// Realises `wanted` in the middle of an evaluation.
     fn realise_for_evaluation(&self, wanted: &[Wanted]) -> Result<Vec<Realised>, Error> {
-        let printer = Printer::new(false);
-        let result = self.with_realiser(&printer, |realiser| realiser.realise(wanted, Mode::Build));
-        printer.finish();
-        result
+        self.with_realiser(|realiser| realiser.realise(wanted, Mode::Build))
     }
 
     /// Where outputs are in the store.
@@ -275,6 +334,23 @@ impl Session {
     }
 }
 
+/// What was typed, without the passwords in it: it is kept with the recording.
+fn command_line(arguments: impl Iterator<Item = String>) -> Vec<String> {
+    const SECRET: &str = "access-tokens";
+    let mut line: Vec<String> = Vec::new();
+    for word in arguments {
+        let is_value = line.last().is_some_and(|last| last.ends_with(SECRET));
+        let word = match word.split_once('=') {
+            _ if is_value => "…".to_owned(),
+            Some((option, _)) if option.ends_with(SECRET) => format!("{option}=…"),
+            _ if line.is_empty() => word.rsplit('/').next().unwrap_or_default().to_owned(),
+            _ => word,
+        };
+        line.push(word);
+    }
+    line
+}
+
 /// `--store`, else `xbuild/store` in the user's data directory (XDG Base Directory Specification).
 pub(crate) fn store_root(common: &Common) -> Result<PathBuf, Failure> {
     if let Some(root) = &common.store {
@@ -289,4 +365,24 @@ pub(crate) fn store_root(common: &Common) -> Result<PathBuf, Failure> {
         .or_else(|| absolute("HOME").map(|home| home.join(Path::new(".local/share"))))
         .map(|data| data.join("xbuild/store"))
         .ok_or_else(|| Failure::text("where is the store? neither HOME nor XDG_DATA_HOME is set; name a directory with --store DIR"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_are_not_recorded() {
+        let line = |text: &str| command_line(text.split(' ').map(str::to_owned)).join(" ");
+        assert_eq!(
+            line("/usr/bin/xbuild realise .#a --arg x=1 2"),
+            "xbuild realise .#a --arg x=1 2"
+        );
+        assert_eq!(
+            line(
+                "xbuild --option access-tokens h=1 --extra-access-tokens h=2 --access-tokens=h=3 x"
+            ),
+            "xbuild --option access-tokens … --extra-access-tokens … --access-tokens=… x"
+        );
+    }
 }

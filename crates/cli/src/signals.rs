@@ -12,6 +12,7 @@ use xbuild_eval::stack::Limit;
 use xbuild_sandbox::CancelToken;
 
 use crate::output;
+use crate::screen;
 
 /// Starts the thread that waits for signals and sets `cancel`; `runs` counts what must be waited for.
 pub(crate) fn watch(cancel: &CancelToken, runs: &Arc<AtomicUsize>) -> std::io::Result<()> {
@@ -24,6 +25,7 @@ pub(crate) fn watch(cancel: &CancelToken, runs: &Arc<AtomicUsize>) -> std::io::R
                 cancel.cancel();
                 if count > 0 || runs.load(Ordering::SeqCst) == 0 {
                     xbuild_vm::terminal::restore();
+                    screen::show(Vec::new());
                     output::note("error: interrupted");
                     std::process::exit(128 + signal);
                 }

@@ -2,6 +2,7 @@
 //!
 //! What they put into an output is part of the meaning of derivations: it may never change without a new name.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -9,12 +10,12 @@ use std::path::{Path, PathBuf};
 
 use xbuild_derivation::Derivation;
 use xbuild_fetch::{FetchError, Fetcher, Progress};
+use xbuild_report::{Event, Events, StepId};
 use xbuild_sandbox::CancelToken;
 use xbuild_store::Store;
 use xbuild_store_model::{ContentAddressMethod, StorePath, nar};
 
 use crate::error::{Error, FailureReason};
-use crate::event::{Event, Observer};
 
 /// The prefix that tells such builders from programs.
 pub(crate) const PREFIX: &[u8] = b"builtin:";
@@ -23,7 +24,9 @@ pub(crate) const PREFIX: &[u8] = b"builtin:";
 pub(crate) struct Context<'a> {
     pub(crate) store: &'a Store,
     pub(crate) fetcher: &'a Fetcher,
-    pub(crate) observer: &'a dyn Observer,
+    pub(crate) events: &'a Events,
+    /// The step that it is.
+    pub(crate) step: StepId,
     pub(crate) cancel: &'a CancelToken,
     /// The closure of the derivation's inputs: what a builder may read of the store.
     pub(crate) inputs: &'a BTreeSet<StorePath>,
@@ -32,12 +35,11 @@ pub(crate) struct Context<'a> {
 /// Runs the builtin builder of `drv`, which makes `out`.
 pub(crate) fn run(
     context: &Context<'_>,
-    drv_path: &StorePath,
     drv: &Derivation,
     out: &Path,
 ) -> Result<(), FailureReason> {
     match drv.builder.as_slice() {
-        b"builtin:fetchurl" => fetchurl(context, drv_path, drv, out),
+        b"builtin:fetchurl" => fetchurl(context, drv, out),
         b"builtin:unpack-debs" => unpack_debs(context, drv, out),
         other => Err(FailureReason::Unsupported(format!(
             "there is no builder `{}`; known are `builtin:fetchurl` and `builtin:unpack-debs`",
@@ -54,12 +56,7 @@ fn variable<'a>(drv: &'a Derivation, name: &str) -> Option<&'a str> {
 }
 
 /// `url` or `urls`, `executable`, `unpack`; the hash is that of the fixed output.
-fn fetchurl(
-    context: &Context<'_>,
-    drv_path: &StorePath,
-    drv: &Derivation,
-    out: &Path,
-) -> Result<(), FailureReason> {
+fn fetchurl(context: &Context<'_>, drv: &Derivation, out: &Path) -> Result<(), FailureReason> {
     let Some((_, method, hash)) = drv.fixed_output() else {
         return Err(FailureReason::Unsupported(
             "builtin:fetchurl needs `outputHash`: what is downloaded must be known before"
@@ -89,8 +86,9 @@ fn fetchurl(
     let mut last = None;
     for url in urls {
         let mut progress = |progress: Progress| {
-            context.observer.event(Event::Downloaded {
-                drv: drv_path,
+            context.events.tell(&Event::Downloaded {
+                step: context.step,
+                url: Cow::Borrowed(url),
                 bytes: progress.received,
                 total: progress.total,
             });

@@ -7,11 +7,11 @@
 
 use rustc_hash::FxHashMap;
 use xbuild_derivation::{Derivation, Output};
+use xbuild_report::StepKind;
 use xbuild_scheduler::StepSpec;
 use xbuild_store::{History, Store};
 use xbuild_store_model::StorePath;
 
-use crate::event::StepKind;
 use crate::options::{attribute, flag};
 use crate::plan::{Plan, Step};
 use crate::settings::Settings;
@@ -282,7 +282,10 @@ mod tests {
     }
 
     fn demand(store: &Store, step: Step) -> Demand {
-        let plan = Plan { steps: vec![step] };
+        let plan = Plan {
+            steps: vec![step],
+            ..Plan::default()
+        };
         let settings = Settings {
             cores: 8,
             ..Settings::default()
@@ -363,6 +366,7 @@ mod tests {
         build.after.push(1);
         let plan = Plan {
             steps: vec![build, unpack, fetch],
+            ..Plan::default()
         };
         let mut demands = Demands::of(&plan, &store, &Settings::default());
         let expected = |demands: &Demands| [0, 1].map(|index| demands.get(index).spec.expected_ms);

@@ -4,7 +4,7 @@
 //! builtin) → `outputs` (fixed hash, canonical form, references, validation) → the store. No step reaches back.
 //!
 //! It is *not* how a thing is built (`xbuild-sandbox`), what an expression means (`xbuild-eval`), or what is shown to the
-//! user: that is told to an [`Observer`].
+//! user: that is told to [`Events`] (`xbuild-report`).
 //!
 //! Invariants:
 //! - An output is registered only after everything that the derivation demands of it was checked; all outputs of a
@@ -25,7 +25,6 @@ pub mod error;
 pub mod estimate;
 pub mod eval_host;
 pub mod eval_settings;
-pub mod event;
 mod graphs;
 pub mod input_settings;
 mod jobserver;
@@ -44,12 +43,10 @@ pub mod settings;
 mod step;
 pub mod store_settings;
 mod target;
-pub mod terminal;
 
 pub use error::{Error, FailureReason, Failures, Result, StepFailure};
 pub use eval_host::StoreHost;
 pub use eval_settings::EvalSettings;
-pub use event::{Event, Observer, Silent, StepKind};
 pub use input_settings::InputSettings;
 pub use options::attribute;
 pub use output_paths::OutputPaths;
@@ -59,3 +56,4 @@ pub use repair::Repaired;
 pub use run::{Mode, Realised, Realiser, forecast};
 pub use settings::{SettingError, Settings};
 pub use store_settings::StoreSettings;
+pub use xbuild_report::{Events, StepKind};

@@ -1,23 +1,24 @@
-//! The log of one build: on disk as it comes, to the observer line by line, and its last lines for the error.
+//! The log of one build: on disk as it comes, to the stream of events line by line, and its last lines for the error.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
-use xbuild_store_model::StorePath;
+use serde_json::Value;
+use xbuild_report::terminal::{Colours, printable};
+use xbuild_report::{Event, Events, StepId};
 
 use crate::error::{Error, Result};
-use crate::event::{Event, Observer};
-use crate::terminal::{Colours, printable};
 
-/// Bytes of a line that are shown; a longer one is cut for the observer, never on disk.
+/// Bytes of a line that are shown; a longer one is cut, but not on disk.
 const LINE_LIMIT: usize = 4096;
 
 /// Receives what a builder prints.
 pub(crate) struct Log<'a> {
-    drv: &'a StorePath,
-    observer: &'a dyn Observer,
+    step: StepId,
+    events: &'a Events,
     path: PathBuf,
     /// Made with the first byte: a build that prints nothing has no log.
     file: Option<File>,
@@ -32,8 +33,8 @@ impl<'a> Log<'a> {
     /// A log that will be at `path`; removes the one of an earlier build.
     pub(crate) fn new(
         path: PathBuf,
-        drv: &'a StorePath,
-        observer: &'a dyn Observer,
+        step: StepId,
+        events: &'a Events,
         tail_limit: usize,
     ) -> Result<Self> {
         match fs::remove_file(&path) {
@@ -45,8 +46,8 @@ impl<'a> Log<'a> {
             _ => {}
         }
         Ok(Self {
-            drv,
-            observer,
+            step,
+            events,
             path,
             file: None,
             failed: None,
@@ -88,15 +89,23 @@ impl<'a> Log<'a> {
         // A progress display that rewrites its line: what counts is what stands there last.
         let line = line.strip_suffix(b"\r").unwrap_or(&line);
         let line = line.rsplit(|b| *b == b'\r').next().unwrap_or(line);
-        self.observer.event(Event::LogLine {
-            drv: self.drv,
-            line,
+        let told = match Told::of(line) {
+            Told::Phase(phase) => {
+                let step = self.step;
+                return self.events.tell(&Event::Phase { step, phase });
+            }
+            Told::Message(text) => Cow::Owned(text.into_bytes()),
+            Told::Line => Cow::Borrowed(line),
+        };
+        self.events.tell(&Event::LogLine {
+            step: self.step,
+            line: Cow::Borrowed(&told),
         });
         if self.tail_limit > 0 {
             if self.tail.len() == self.tail_limit {
                 self.tail.pop_front();
             }
-            let line = printable(line, Colours::Drop);
+            let line = printable(&told, Colours::Drop);
             self.tail
                 .push_back(String::from_utf8_lossy(&line).into_owned());
         }
@@ -115,6 +124,35 @@ impl<'a> Log<'a> {
             }
             None => Ok((self.file.is_some().then_some(self.path), self.tail.into())),
         }
+    }
+}
+
+/// What a line of a log says.
+enum Told {
+    /// What the builder does now.
+    Phase(String),
+    /// A message that a program in the builder sends as Nix's own programs do.
+    Message(String),
+    /// Just what it is.
+    Line,
+}
+
+impl Told {
+    /// Builders talk to Nix in lines `@nix {"action": …}`: stdenv's tell their phases so.
+    fn of(line: &[u8]) -> Self {
+        let Some(json) = line.strip_prefix(b"@nix ") else {
+            return Self::Line;
+        };
+        let Ok(said) = serde_json::from_slice::<Value>(json) else {
+            return Self::Line;
+        };
+        let text = |key: &str| said[key].as_str().map(str::to_owned);
+        let told = match said["action"].as_str() {
+            Some("setPhase") => text("phase").map(Self::Phase),
+            Some("msg") => text("msg").map(Self::Message),
+            _ => None,
+        };
+        told.unwrap_or(Self::Line)
     }
 }
 
@@ -138,42 +176,47 @@ fn create(path: &Path) -> io::Result<File> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
+    use std::sync::{Arc, Mutex};
+    use std::time::{Duration, Instant};
+
+    use xbuild_report::Observer;
 
     use super::*;
-    use crate::environment::tests::path;
 
-    #[derive(Default)]
-    struct Lines(Mutex<Vec<String>>);
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<String>>>);
 
     impl Observer for Lines {
-        fn event(&self, event: Event<'_>) {
-            if let Event::LogLine { line, .. } = event {
-                self.0
-                    .lock()
-                    .unwrap()
-                    .push(String::from_utf8_lossy(line).into_owned());
-            }
+        fn event(&self, _at: Duration, event: &Event<'_>) {
+            let line = match event {
+                Event::LogLine { line, .. } => String::from_utf8_lossy(line).into_owned(),
+                other => format!("{other:?}"),
+            };
+            self.0.lock().unwrap().push(line);
         }
+    }
+
+    fn stream() -> (Lines, Events) {
+        let lines = Lines::default();
+        (
+            lines.clone(),
+            Events::new(Instant::now(), vec![Box::new(lines)]),
+        )
     }
 
     #[test]
     fn lines_are_told_once_they_are_whole_and_the_last_ones_kept() {
-        let (dir, lines, drv) = (
-            tempfile::tempdir().unwrap(),
-            Lines::default(),
-            path("x.drv"),
-        );
+        let (dir, (lines, events)) = (tempfile::tempdir().unwrap(), stream());
         let file = dir.path().join("drvs/00/x.drv");
-        let mut log = Log::new(file.clone(), &drv, &lines, 2).unwrap();
+        let mut log = Log::new(file.clone(), StepId(0), &events, 2).unwrap();
         let long = "y".repeat(LINE_LIMIT + 5);
         for piece in ["a", "b\nc\r\n10%\r100%\n", &long, "\n\n", "\x1b[2Jend"] {
             log.write(piece.as_bytes());
         }
         let (_, tail) = log.finish().unwrap();
-        let told = lines.0.into_inner().unwrap();
+        let told = lines.0.lock().unwrap();
         assert_eq!(
-            told,
+            *told,
             ["ab", "c", "100%", &"y".repeat(LINE_LIMIT), "", "\x1b[2Jend"]
         );
         assert_eq!(tail, ["", "end"]);
@@ -183,13 +226,9 @@ mod tests {
 
     #[test]
     fn a_full_disk_is_told_at_the_end() {
-        let (dir, lines, drv) = (
-            tempfile::tempdir().unwrap(),
-            Lines::default(),
-            path("x.drv"),
-        );
+        let (dir, (lines, events)) = (tempfile::tempdir().unwrap(), stream());
         let file = dir.path().join("x.drv");
-        let mut log = Log::new(file.clone(), &drv, &lines, 2).unwrap();
+        let mut log = Log::new(file.clone(), StepId(0), &events, 2).unwrap();
         std::os::unix::fs::symlink("/dev/full", &file).unwrap();
         log.write(b"a\n");
         log.write(b"b\n");
@@ -212,17 +251,38 @@ mod tests {
 
     #[test]
     fn silence_has_no_log_and_removes_the_old_one() {
-        let (dir, lines, drv) = (
-            tempfile::tempdir().unwrap(),
-            Lines::default(),
-            path("x.drv"),
-        );
+        let (dir, (_, events)) = (tempfile::tempdir().unwrap(), stream());
         let file = dir.path().join("drvs/00/x.drv");
-        let mut log = Log::new(file.clone(), &drv, &lines, 2).unwrap();
+        let mut log = Log::new(file.clone(), StepId(0), &events, 2).unwrap();
         log.write(b"a\n");
         assert_eq!(log.finish().unwrap().0, Some(file.clone()));
-        let log = Log::new(file.clone(), &drv, &lines, 2).unwrap();
+        let log = Log::new(file.clone(), StepId(0), &events, 2).unwrap();
         assert_eq!(log.finish().unwrap(), (None, Vec::new()));
         assert!(!file.exists());
+    }
+
+    #[test]
+    fn what_builders_tell_as_nix_has_it_is_understood() {
+        let (dir, (lines, events)) = (tempfile::tempdir().unwrap(), stream());
+        let file = dir.path().join("x.drv");
+        let mut log = Log::new(file.clone(), StepId(3), &events, 9).unwrap();
+        let text = concat!(
+            "@nix { \"action\": \"setPhase\", \"phase\": \"buildPhase\" }\n",
+            "@nix {\"action\":\"msg\",\"level\":1,\"msg\":\"be careful\"}\n",
+            "@nix {\"action\":\"setPhase\",\"phase\":7}\n",
+            "@nix no JSON\n",
+        );
+        log.write(text.as_bytes());
+        let (_, tail) = log.finish().unwrap();
+        let rest = [
+            "be careful",
+            "@nix {\"action\":\"setPhase\",\"phase\":7}",
+            "@nix no JSON",
+        ];
+        assert_eq!(tail, rest);
+        let told = lines.0.lock().unwrap();
+        assert_eq!(told[0], "Phase { step: StepId(3), phase: \"buildPhase\" }");
+        assert_eq!(told[1..], rest);
+        assert_eq!(fs::read_to_string(file).unwrap(), text);
     }
 }

@@ -5,12 +5,12 @@ use std::fs;
 
 use rustc_hash::FxHashMap;
 use xbuild_derivation::Derivation;
+use xbuild_report::StepKind;
 use xbuild_store::Store;
 use xbuild_store_model::StorePath;
 
 use crate::error::{Error, Result};
 use crate::estimate::nar_size;
-use crate::event::StepKind;
 use crate::output_paths::OutputPaths;
 
 /// Something to be made valid.
@@ -44,6 +44,8 @@ pub struct Step {
 pub struct Plan {
     /// Every derivation that must run, each once.
     pub steps: Vec<Step>,
+    /// Derivations that were looked at and need not run: all outputs that are wanted of them are valid.
+    pub present: Vec<StorePath>,
 }
 
 impl Plan {
@@ -189,10 +191,11 @@ impl Planner<'_> {
                     self.sources.insert(drv_path.clone(), (path.clone(), size));
                 }
                 self.count_source(waiting, &drv_path);
-                self.valid
-                    .entry(drv_path)
-                    .or_default()
-                    .extend(paths.into_keys());
+                let known = self.valid.entry(drv_path.clone()).or_insert_with(|| {
+                    self.plan.present.push(drv_path);
+                    BTreeSet::new()
+                });
+                known.extend(paths.into_keys());
                 continue;
             }
             for source in &drv.input_srcs {
@@ -361,11 +364,9 @@ mod tests {
             assert_eq!(before, expected);
         }
         make_valid(&store, &output("b", "out"));
-        assert_eq!(
-            names(&plan(&store, &all(&c)).unwrap()),
-            ["c", "a"],
-            "c itself needs a"
-        );
+        let partly = plan(&store, &all(&c)).unwrap();
+        assert_eq!(names(&partly), ["c", "a"], "c itself needs a");
+        assert_eq!(partly.present, std::slice::from_ref(&b));
         make_valid(&store, &output("a", "out"));
         assert_eq!(names(&plan(&store, &all(&c)).unwrap()), ["c"]);
         assert_eq!(names(&plan(&store, &some(&b, "out")).unwrap()), [""; 0]);

@@ -163,6 +163,11 @@ pub fn plan_for(paths: &OutputPaths<'_>, settings: &Settings, wanted: &[Wanted])
     }
     let drv = EmulatorDerivations::new()?.add_to(paths.store())?;
     let more = plan::plan(paths, &[Wanted::Outputs(drv.clone(), None)])?;
+    for drv in &more.present {
+        if !plan.present.contains(drv) {
+            plan.present.push(drv.clone());
+        }
+    }
     // A derivation may be in both plans.
     let mut places = Vec::with_capacity(more.steps.len());
     for step in &more.steps {

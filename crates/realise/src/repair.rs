@@ -5,10 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use xbuild_report::StepKind;
 use xbuild_store_model::StorePath;
 
 use crate::error::{Error, Result};
-use crate::event::StepKind;
 use crate::output_paths::OutputPaths;
 use crate::plan::{Plan, Step, Wanted, read_derivation};
 use crate::platform::plan_for;
@@ -32,6 +32,10 @@ impl Realiser<'_> {
     /// # Errors
     /// As [`Realiser::realise`]: what could not be built stays damaged.
     pub fn repair(&self, damaged: &[StorePath]) -> Result<Repaired> {
+        self.ended(self.make_again(damaged))
+    }
+
+    fn make_again(&self, damaged: &[StorePath]) -> Result<Repaired> {
         let paths = self.output_paths();
         let mut report = Repaired::default();
         let mut before = BTreeMap::new();
@@ -52,7 +56,7 @@ impl Realiser<'_> {
         }
         let plan = self.repair_plan(&paths, &makers)?;
         let wanted: BTreeSet<StorePath> = before.keys().cloned().collect();
-        self.run_repairing(&paths, &plan, &wanted)?;
+        self.run_repairing(&paths, self.announce(&plan), &wanted)?;
         for (path, hash) in before {
             let now = self.store.query_path_info(&path)?;
             if now.is_some_and(|info| info.nar_hash == hash) {
@@ -106,7 +110,8 @@ impl Realiser<'_> {
             );
             derivations.insert(drv_path.clone(), drv);
         }
-        self.run(paths, &plan_for(paths, self.settings, &needed)?)?;
+        let inputs = plan_for(paths, self.settings, &needed)?;
+        self.run(paths, self.announce(&inputs))?;
         let mut steps = Vec::with_capacity(makers.len());
         for (drv_path, drv) in &derivations {
             let inputs = input_closure(paths, drv).map_err(|reason| Error::Unsupported {
@@ -128,6 +133,9 @@ impl Realiser<'_> {
                 sources: Vec::new(),
             });
         }
-        Ok(Plan { steps })
+        Ok(Plan {
+            steps,
+            present: Vec::new(),
+        })
     }
 }

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use xbuild_derivation::Output;
 use xbuild_fetch::Fetcher;
+use xbuild_report as report;
+use xbuild_report::{Cause, Event, Events, How, Planned, Pool, Slot, StepKind};
 use xbuild_sandbox::{CancelToken, Sandbox, ScratchPool};
 use xbuild_scheduler::{Because, Forecast, Graph, Outcome, Policy, Scheduler, State, StepId};
 use xbuild_store::Store;
@@ -18,7 +20,6 @@ use xbuild_store_model::StorePath;
 use crate::builtin;
 use crate::error::{Error, FailureReason, Failures, Result, StepFailure};
 use crate::estimate::{Demands, nar_size};
-use crate::event::{Event, Observer, StepKind};
 use crate::jobserver::Jobserver;
 use crate::memory;
 use crate::output_paths::OutputPaths;
@@ -33,7 +34,7 @@ pub struct Realiser<'a> {
     sandbox: &'a Sandbox,
     fetcher: &'a Fetcher,
     pub(crate) settings: &'a Settings,
-    observer: &'a dyn Observer,
+    events: &'a Events,
     cancel: &'a CancelToken,
 }
 
@@ -62,14 +63,14 @@ const CANCEL_POLL: Duration = Duration::from_millis(50);
 const MEMORY_POLL: Duration = Duration::from_millis(250);
 
 impl<'a> Realiser<'a> {
-    /// A realiser on `store`. When `cancel` is set, running builds are stopped and nothing new starts.
+    /// A realiser on `store`, which tells `events` what happens. When `cancel` is set, running builds are stopped and nothing new starts.
     #[must_use]
     pub fn new(
         store: &'a Store,
         sandbox: &'a Sandbox,
         fetcher: &'a Fetcher,
         settings: &'a Settings,
-        observer: &'a dyn Observer,
+        events: &'a Events,
         cancel: &'a CancelToken,
     ) -> Self {
         Self {
@@ -77,7 +78,7 @@ impl<'a> Realiser<'a> {
             sandbox,
             fetcher,
             settings,
-            observer,
+            events,
             cancel,
         }
     }
@@ -100,13 +101,30 @@ impl<'a> Realiser<'a> {
     /// [`Error::Failed`] when steps failed; [`Error::Interrupted`] when the user stopped it; others when the
     /// run could not go on.
     pub fn realise(&self, wanted: &[Wanted], mode: Mode) -> Result<Vec<Realised>> {
+        self.ended(self.realise_wanted(wanted, mode))
+    }
+
+    /// Tells that all plans were run, and how that ended.
+    pub(crate) fn ended<T>(&self, result: Result<T>) -> Result<T> {
+        let outcome = match &result {
+            Ok(_) => report::Outcome::Success,
+            Err(Error::Interrupted) => report::Outcome::Interrupted,
+            Err(_) => report::Outcome::Failure,
+        };
+        self.events.tell(&Event::Ended { outcome });
+        result
+    }
+
+    fn realise_wanted(&self, wanted: &[Wanted], mode: Mode) -> Result<Vec<Realised>> {
         let paths = self.output_paths();
         self.add_roots(&paths, wanted)?;
         let plan = plan_for(&paths, self.settings, wanted)?;
-        self.refuse_what_cannot_run(&plan, wanted)?;
-        self.run(&paths, &plan)?;
+        let announced = self.announce(&plan);
+        self.refuse_what_cannot_run(&announced, wanted)?;
+        self.run(&paths, announced)?;
         if mode == Mode::Rebuild {
-            self.run(&paths, &self.rebuild_plan(&paths, wanted)?)?;
+            let plan = self.rebuild_plan(&paths, wanted)?;
+            self.run(&paths, self.announce(&plan))?;
         }
         self.outputs(&paths, wanted)
     }
@@ -129,7 +147,7 @@ impl<'a> Realiser<'a> {
 
     /// Refuses what was asked for by itself and is to be built on another kind of machine, before what it needs is built in vain: of
     /// that, only itself knows what to build in its place.
-    fn refuse_what_cannot_run(&self, plan: &Plan, wanted: &[Wanted]) -> Result<()> {
+    fn refuse_what_cannot_run(&self, announced: &Announced<'_>, wanted: &[Wanted]) -> Result<()> {
         if self.settings.keep_going {
             return Ok(());
         }
@@ -140,8 +158,10 @@ impl<'a> Realiser<'a> {
         let drvs: BTreeSet<StorePath> = wanted.iter().filter_map(drv).collect();
         let is_wanted = |step: &Step| drvs.contains(&step.drv_path);
         let mut failed = Vec::new();
-        for step in plan.steps.iter().filter(|step| is_wanted(step)) {
-            if let Err(reason) = platform::check(self.settings, &step.drv) {
+        for (index, step) in announced.plan.steps.iter().enumerate() {
+            if is_wanted(step)
+                && let Err(reason) = platform::check(self.settings, &step.drv)
+            {
                 let failure = StepFailure {
                     drv: step.drv_path.clone(),
                     reason,
@@ -149,10 +169,8 @@ impl<'a> Realiser<'a> {
                     tail: Vec::new(),
                     kept: None,
                 };
-                self.observer.event(Event::Failed {
-                    drv: &step.drv_path,
-                    message: &failure.to_string(),
-                });
+                self.events
+                    .tell(&failure_event(announced.numbers.of(index), &failure));
                 failed.push(failure);
             }
         }
@@ -211,28 +229,61 @@ impl<'a> Realiser<'a> {
             });
         }
         // The outputs can be valid while the inputs are not any more.
-        let plan = plan_for(paths, self.settings, &needed)?;
-        self.run(paths, &plan)?;
-        Ok(Plan { steps })
+        let inputs = plan_for(paths, self.settings, &needed)?;
+        self.run(paths, self.announce(&inputs))?;
+        Ok(Plan {
+            steps,
+            present: Vec::new(),
+        })
     }
 
-    /// Runs all steps of `plan`.
-    pub(crate) fn run(&self, paths: &OutputPaths<'_>, plan: &Plan) -> Result<()> {
-        self.run_repairing(paths, plan, &BTreeSet::new())
+    /// Tells what `plan` is going to do.
+    pub(crate) fn announce<'p>(&self, plan: &'p Plan) -> Announced<'p> {
+        let numbers = Numbers(self.events.number(plan.steps.len()));
+        let demands = Demands::of(plan, self.store, self.settings);
+        let expected = |index| {
+            let demand = demands.get(index);
+            let expected = Duration::from_millis(demand.spec.expected_ms.into());
+            demand.known.then_some(expected)
+        };
+        let planned = |(index, step): (usize, &Step)| Planned {
+            step: numbers.of(index),
+            drv: step.drv_path.clone(),
+            kind: step.kind,
+            after: step.after.iter().map(|i| numbers.of(*i)).collect(),
+            expected: expected(index),
+        };
+        self.events.tell(&Event::Planned {
+            steps: plan.steps.iter().enumerate().map(planned).collect(),
+            present: plan.present.clone(),
+        });
+        Announced {
+            plan,
+            numbers,
+            demands,
+        }
+    }
+
+    /// Runs all steps of a plan.
+    pub(crate) fn run(&self, paths: &OutputPaths<'_>, announced: Announced<'_>) -> Result<()> {
+        self.run_repairing(paths, announced, &BTreeSet::new())
     }
 
     /// The same; outputs that are in `damaged` and are built again take the places of the damaged ones.
     pub(crate) fn run_repairing(
         &self,
         paths: &OutputPaths<'_>,
-        plan: &Plan,
+        announced: Announced<'_>,
         damaged: &BTreeSet<StorePath>,
     ) -> Result<()> {
+        let Announced {
+            plan,
+            numbers,
+            mut demands,
+        } = announced;
         if self.cancel.is_cancelled() {
             return Err(Error::Interrupted);
         }
-        let (builds, fetches) = plan.counts();
-        self.observer.event(Event::Planned { builds, fetches });
         if plan.steps.is_empty() {
             return Ok(());
         }
@@ -242,7 +293,6 @@ impl<'a> Realiser<'a> {
         if self.settings.max_jobs == 0 && builders > 0 {
             return Err(Error::NoJobs { steps: builders });
         }
-        let mut demands = Demands::of(plan, self.store, self.settings);
         let mut scheduler = scheduler(plan, &demands, self.settings)?;
         let stop = CancelToken::new().map_err(Error::io("make", "an event descriptor"))?;
         // Locked as long as this run lives, so whatever it leaves is collected.
@@ -257,7 +307,7 @@ impl<'a> Realiser<'a> {
             scratch: &scratch,
             fetcher: self.fetcher,
             settings: self.settings,
-            observer: self.observer,
+            events: self.events,
             jobserver: &jobserver,
             kills: &kills,
             stop: &stop,
@@ -266,6 +316,7 @@ impl<'a> Realiser<'a> {
         let mut failed = Vec::new();
         let (ended, ends) = mpsc::channel();
         let (started, starts) = mpsc::channel::<(StepId, step::Start)>();
+        let mut slots = Slots::default();
         let starts = Mutex::new(starts);
         thread::scope(|scope| -> Result<()> {
             // When this ends, the threads see that nothing will start any more.
@@ -291,7 +342,7 @@ impl<'a> Realiser<'a> {
                             while let Some((id, start)) = next_start(starts) {
                                 let result = run_caught(context, &plan.steps[id.index()], start);
                                 // The receiver lives as long as any step runs.
-                                let _ = ended.send((id, result));
+                                let _ = ended.send((id, start.place.slot, result));
                             }
                         };
                         thread::Builder::new()
@@ -304,7 +355,12 @@ impl<'a> Realiser<'a> {
                         threads += 1;
                     }
                     // The receiver lives as long as this.
+                    let slot = slots.take(plan.steps[id.index()].kind);
                     let start = step::Start {
+                        place: step::Place {
+                            id: numbers.of(id.index()),
+                            slot,
+                        },
                         demand: *demands.get(id.index()),
                         alone: scheduler.is_alone(id),
                     };
@@ -314,14 +370,20 @@ impl<'a> Realiser<'a> {
                 if running == 0 {
                     return Ok(());
                 }
-                let Ok((id, result)) = ends.recv_timeout(CANCEL_POLL) else {
+                let Ok((id, slot, result)) = ends.recv_timeout(CANCEL_POLL) else {
                     continue;
                 };
                 running -= 1;
+                slots.give_back(slot);
                 scheduler
                     .finished(id, outcome(&result))
                     .map_err(|error| Error::Internal(error.to_string()))?;
-                self.report(plan, &scheduler, id, result, &mut failed);
+                self.report(
+                    numbers.of(id.index()),
+                    scheduler.state(id),
+                    result,
+                    &mut failed,
+                );
                 if scheduler.state(id) == State::Failed && !self.settings.keep_going {
                     // As Nix does: what runs beside a failure is stopped, so that the error comes at once.
                     stop.cancel();
@@ -329,10 +391,19 @@ impl<'a> Realiser<'a> {
                 self.expect(plan, &mut demands, &mut scheduler, id);
             }
         })?;
+        let summary = scheduler.summary();
+        for (id, because) in &summary.skipped {
+            self.events.tell(&Event::Skipped {
+                step: numbers.of(id.index()),
+                because: match because {
+                    Because::Failed(cause) => Some(numbers.of(cause.index())),
+                    Because::Stopped(_) | Because::Cancelled => None,
+                },
+            });
+        }
         if self.cancel.is_cancelled() {
             return Err(Error::Interrupted);
         }
-        let summary = scheduler.summary();
         if summary.is_success() {
             return Ok(());
         }
@@ -348,40 +419,29 @@ impl<'a> Realiser<'a> {
         Err(Error::Failed(Box::new(Failures { failed, skipped })))
     }
 
-    /// Tells the observer how a step ended.
+    /// Tells how a step ended.
     fn report(
         &self,
-        plan: &Plan,
-        scheduler: &Scheduler,
-        id: StepId,
-        result: std::result::Result<step::Ended, Box<StepFailure>>,
+        step: report::StepId,
+        state: State,
+        result: std::result::Result<How, Box<StepFailure>>,
         failed: &mut Vec<StepFailure>,
     ) {
-        let step = &plan.steps[id.index()];
-        match (result, scheduler.state(id)) {
-            (Ok(ended), _) => {
-                let (drv, kind) = (&step.drv_path, step.kind);
-                self.observer.event(match ended {
-                    step::Ended::Built(wall) => Event::Finished { drv, kind, wall },
-                    step::Ended::AlreadyBuilt => Event::AlreadyBuilt { drv, kind },
-                });
-            }
+        match (result, state) {
+            (Ok(how), _) => self.events.tell(&Event::Done { step, how }),
             (Err(failure), State::Failed) => {
-                self.observer.event(Event::Failed {
-                    drv: &step.drv_path,
-                    message: &failure.to_string(),
-                });
+                self.events.tell(&failure_event(step, &failure));
                 failed.push(*failure);
             }
-            (Err(failure), State::Ready) => self.observer.event(Event::Retried {
-                drv: &step.drv_path,
-                message: &format!(
+            (Err(failure), State::Ready) => self.events.tell(&Event::Retried {
+                step,
+                message: format!(
                     "build of {} failed: {}; it is tried once more, with nothing built beside it",
-                    step.drv_path, failure.reason
+                    failure.drv, failure.reason
                 ),
             }),
             // It was told to stop.
-            (Err(_), _) => {}
+            (Err(_), _) => self.events.tell(&Event::Stopped { step }),
         }
     }
 
@@ -414,8 +474,27 @@ impl<'a> Realiser<'a> {
     }
 }
 
+/// A plan that the stream of events knows.
+pub(crate) struct Announced<'p> {
+    plan: &'p Plan,
+    numbers: Numbers,
+    demands: Demands,
+}
+
+/// The numbers that the steps of a plan have in the stream: from the first one on.
+#[derive(Debug, Clone, Copy)]
+struct Numbers(report::StepId);
+
+impl Numbers {
+    /// That of the step `index`.
+    fn of(self, index: usize) -> report::StepId {
+        let index = u32::try_from(index).unwrap_or(u32::MAX);
+        report::StepId(self.0.0.saturating_add(index))
+    }
+}
+
 /// How a step ended, for the scheduler.
-fn outcome(result: &std::result::Result<step::Ended, Box<StepFailure>>) -> Outcome {
+fn outcome(result: &std::result::Result<How, Box<StepFailure>>) -> Outcome {
     match result {
         Ok(_) => Outcome::Done,
         Err(failure) => match failure.reason {
@@ -497,7 +576,7 @@ fn run_caught(
     context: &step::Context<'_>,
     step: &Step,
     start: step::Start,
-) -> std::result::Result<step::Ended, Box<StepFailure>> {
+) -> std::result::Result<How, Box<StepFailure>> {
     let run = AssertUnwindSafe(|| step::run(context, step, start));
     panic::catch_unwind(run).unwrap_or_else(|_| {
         Err(Box::new(StepFailure {
@@ -510,4 +589,43 @@ fn run_caught(
             kept: None,
         }))
     })
+}
+
+fn failure_event(step: report::StepId, failure: &StepFailure) -> Event<'static> {
+    let reason = failure.reason.to_string();
+    Event::Failed {
+        step,
+        reason: reason.lines().next().unwrap_or_default().to_owned(),
+        cause: match failure.reason {
+            FailureReason::Exit(code) => Cause::Exit(code),
+            FailureReason::HashMismatch { .. } => Cause::HashMismatch,
+            _ => Cause::Other,
+        },
+        message: failure.to_string(),
+    }
+}
+
+/// The slots in which steps run.
+#[derive(Default)]
+struct Slots {
+    taken: BTreeSet<Slot>,
+}
+
+impl Slots {
+    /// Takes the lowest free slot for a step; the scheduler sees to it that there are no more steps than slots.
+    fn take(&mut self, kind: StepKind) -> Slot {
+        let pool = match kind {
+            StepKind::Fetch => Pool::Fetch,
+            StepKind::Build | StepKind::Rebuild => Pool::Build,
+        };
+        let mut slot = Slot { pool, index: 0 };
+        while !self.taken.insert(slot) {
+            slot.index += 1;
+        }
+        slot
+    }
+
+    fn give_back(&mut self, slot: Slot) {
+        self.taken.remove(&slot);
+    }
 }

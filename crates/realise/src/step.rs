@@ -6,10 +6,11 @@ use std::fs;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use xbuild_derivation::Derivation;
 use xbuild_fetch::Fetcher;
+use xbuild_report::{Event, Events, How, Level, Slot, StepId, StepKind};
 use xbuild_sandbox::{Bind, CancelToken, ExtraBind, Report, Sandbox, ScratchPool, Spec, Status};
 use xbuild_store::{PathLocks, Rewrites, Scratch, Store, Usage, remove_tree};
 use xbuild_store_model::StorePath;
@@ -20,7 +21,6 @@ use crate::compare;
 use crate::environment::{environment, is_open};
 use crate::error::{Error, FailureReason, StepFailure};
 use crate::estimate::Demand;
-use crate::event::{Event, Observer, StepKind};
 use crate::graphs::graphs;
 use crate::jobserver::{self, Jobserver};
 use crate::kept;
@@ -44,7 +44,7 @@ pub(crate) struct Context<'a> {
     pub(crate) scratch: &'a ScratchPool,
     pub(crate) fetcher: &'a Fetcher,
     pub(crate) settings: &'a Settings,
-    pub(crate) observer: &'a dyn Observer,
+    pub(crate) events: &'a Events,
     /// Shared by all builds.
     pub(crate) jobserver: &'a Jobserver,
     /// How many processes the kernel had killed for want of memory when that was last asked.
@@ -58,6 +58,13 @@ pub(crate) struct Context<'a> {
 /// How long to wait before a lock that another process holds is tried again.
 const LOCK_RETRY: Duration = Duration::from_millis(50);
 
+/// What a step is called in the stream of events, and where it runs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) id: StepId,
+    pub(crate) slot: Slot,
+}
+
 /// What a failed step leaves for its report.
 #[derive(Default)]
 struct Remains {
@@ -67,18 +74,10 @@ struct Remains {
     environment: Option<Vec<u8>>,
 }
 
-/// How a step ended well.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ended {
-    /// It built, in this time.
-    Built(Duration),
-    /// There was nothing left to do.
-    AlreadyBuilt,
-}
-
 /// How one step is to be run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Start {
+    pub(crate) place: Place,
     pub(crate) demand: Demand,
     /// It ran out of memory before, and nothing runs beside it.
     pub(crate) alone: bool,
@@ -89,12 +88,10 @@ pub(crate) fn run(
     context: &Context<'_>,
     step: &Step,
     start: Start,
-) -> Result<Ended, Box<StepFailure>> {
-    let begun = Instant::now();
+) -> Result<How, Box<StepFailure>> {
     let mut remains = Remains::default();
     match run_locked(context, step, start, &mut remains) {
-        Ok(true) => Ok(Ended::Built(begun.elapsed())),
-        Ok(false) => Ok(Ended::AlreadyBuilt),
+        Ok(how) => Ok(how),
         Err(reason) => Err(Box::new(StepFailure {
             drv: step.drv_path.clone(),
             reason,
@@ -111,7 +108,7 @@ fn run_locked(
     step: &Step,
     start: Start,
     remains: &mut Remains,
-) -> Result<bool, FailureReason> {
+) -> Result<How, FailureReason> {
     let target = Target::of(context.paths, step)?;
     let options = Options::of(&target.drv)?;
     let (store, paths) = (context.store, context.paths);
@@ -119,7 +116,7 @@ fn run_locked(
     store
         .add_temp_roots(known()?.values().flatten())
         .map_err(Error::from)?;
-    let _locks = lock(context, &step.drv_path, &target.locks())?;
+    let _locks = lock(context, start.place.id, &target.locks())?;
     let mut valid = BTreeMap::new();
     for (name, path) in known()? {
         if let Some(path) = path
@@ -134,11 +131,11 @@ fn run_locked(
         let realisations = target.realisations(&valid)?;
         let held = store.add_realisations(&realisations).map_err(Error::from)?;
         target.note(valid, &held);
-        return Ok(false);
+        return Ok(How::Present);
     }
-    context.observer.event(Event::Started {
-        drv: &step.drv_path,
-        kind: step.kind,
+    context.events.tell(&Event::Started {
+        step: start.place.id,
+        slot: start.place.slot,
     });
     target.write()?;
     let places = target.places(&valid, rebuild)?;
@@ -149,7 +146,7 @@ fn run_locked(
         .map_err(Error::from)?;
     let scratch = WorkDir::new(context, step)?;
     let place = (scratch.path(), start);
-    let made = build(context, step, &target, &options, &places, place, remains);
+    let made = build(context, &target, &options, &places, place, remains);
     let ended = made.and_then(|(made, inputs)| {
         let finishing = Finishing {
             store,
@@ -186,12 +183,12 @@ fn run_locked(
         target.note(outputs, &held);
         Ok(())
     });
-    if ended.is_ok() {
+    let Err(reason) = ended else {
         scratch.give_back();
-        return ended.map(|()| true);
-    }
+        return Ok(How::Made);
+    };
     let build_dir = scratch.path().join("build");
-    let is_last = !matches!(ended, Err(FailureReason::OutOfMemory { alone: false, .. }));
+    let is_last = !matches!(reason, FailureReason::OutOfMemory { alone: false, .. });
     if context.settings.keep_failed && is_last && build_dir.is_dir() {
         let kept = kept::keep(
             context.store.root(),
@@ -202,18 +199,19 @@ fn run_locked(
         match kept {
             Ok(place) => {
                 // What differs is worth a look.
-                if matches!(ended, Err(FailureReason::NotDeterministic { .. })) {
+                if matches!(reason, FailureReason::NotDeterministic { .. }) {
                     let outputs: Vec<&str> = places.values().map(StorePath::base_name).collect();
                     kept::keep_outputs(&scratch.path().join("store"), &outputs, &place);
                 }
                 remains.kept = Some(place);
             }
-            Err(error) => context.observer.event(Event::Warning {
-                message: &error.to_string(),
+            Err(error) => context.events.tell(&Event::Message {
+                level: Level::Warning,
+                text: error.to_string(),
             }),
         }
     }
-    ended.map(|()| true)
+    Err(reason)
 }
 
 /// Where a step works. Deleted with all it holds, unless it is given back for another step.
@@ -261,7 +259,7 @@ impl Drop for WorkDir<'_> {
 
 fn lock(
     context: &Context<'_>,
-    drv: &StorePath,
+    step: StepId,
     paths: &[StorePath],
 ) -> Result<PathLocks, FailureReason> {
     let mut told = false;
@@ -270,7 +268,7 @@ fn lock(
             return Ok(locks);
         }
         if !told {
-            context.observer.event(Event::Waiting { drv });
+            context.events.tell(&Event::Waiting { step });
             told = true;
         }
         if context.stop.is_cancelled() {
@@ -283,7 +281,6 @@ fn lock(
 /// Runs the builder. Returns the outputs in the scratch directory and the closure of the inputs.
 fn build(
     context: &Context<'_>,
-    step: &Step,
     target: &Target<'_>,
     options: &Options,
     places: &BTreeMap<String, StorePath>,
@@ -313,11 +310,12 @@ fn build(
         let builtin = builtin::Context {
             store: context.store,
             fetcher: context.fetcher,
-            observer: context.observer,
+            events: context.events,
+            step: start.place.id,
             cancel: context.stop,
             inputs: &inputs,
         };
-        builtin::run(&builtin, &step.drv_path, drv, &output.physical)?;
+        builtin::run(&builtin, drv, &output.physical)?;
         return Ok((made, inputs));
     }
     platform::check(context.settings, drv)?;
@@ -332,8 +330,8 @@ fn build(
     let log_path = context.store.log_path(&target.drv_path);
     let mut log = Log::new(
         log_path,
-        &step.drv_path,
-        context.observer,
+        start.place.id,
+        context.events,
         context.settings.log_lines,
     )?;
     let report = context
@@ -350,6 +348,14 @@ fn build(
         out_of_memory(reason, killed, start.alone)
     })?;
     remains.tail.clear();
+    context.events.tell(&Event::Built {
+        step: start.place.id,
+        usage: xbuild_report::Usage {
+            user: report.user,
+            system: report.sys,
+            peak_memory: report.peak_memory,
+        },
+    });
     let system = String::from_utf8_lossy(&drv.system);
     // Only a guess for later runs: a failure to note it is no failure of the build.
     let _ = context

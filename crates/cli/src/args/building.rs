@@ -25,9 +25,9 @@ pub(crate) struct Realise {
     /// Keep the directory of a failed build
     #[arg(short = 'K', long)]
     pub(crate) keep_failed: bool,
-    /// Print build logs as they come
-    #[arg(short = 'L', long)]
-    pub(crate) print_build_logs: bool,
+    /// Write a timeline of the run to FILE, for Perfetto or chrome://tracing
+    #[arg(long, value_name = "FILE")]
+    pub(crate) timeline: Option<PathBuf>,
     /// Build again what was asked for, and fail if anything differs
     #[arg(long)]
     pub(crate) rebuild: bool,
@@ -56,6 +56,25 @@ pub(crate) struct Log {
     /// A .drv, an output, or what else `realise` takes
     #[arg(value_name = "PATH")]
     pub(crate) path: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Report {
+    /// The run: its name, the beginning of it, or a recording's file; default: the last one
+    #[arg(value_name = "RUN", conflicts_with = "list")]
+    pub(crate) run: Option<String>,
+    /// List the runs that are recorded in this store
+    #[arg(long)]
+    pub(crate) list: bool,
+    /// Write a page for a browser to FILE; `-` is standard output
+    #[arg(long, value_name = "FILE", conflicts_with = "list")]
+    pub(crate) html: Option<PathBuf>,
+    /// Write a timeline to FILE, for Perfetto or chrome://tracing; `-` is standard output
+    #[arg(long, value_name = "FILE", conflicts_with = "list")]
+    pub(crate) timeline: Option<PathBuf>,
+    /// Print as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -16,9 +16,6 @@ pub(crate) struct Guest {
     /// Number of CPUs of the machine
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
     pub(crate) cpus: Option<u32>,
-    /// Print build logs as they come
-    #[arg(short = 'L', long)]
-    pub(crate) print_build_logs: bool,
 }
 
 #[derive(Debug, Args)]

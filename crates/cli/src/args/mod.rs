@@ -8,19 +8,21 @@ mod flake;
 mod machine;
 mod sources;
 mod store;
+mod talk;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use bench::{Bench, BenchScheduler, Executor};
-pub(crate) use building::{Check, Log, Realise, Targets};
+pub(crate) use building::{Check, Log, Realise, Report, Targets};
 pub(crate) use doctor::Doctor;
 pub(crate) use evaluating::{Eval, EvalJobs, Form, Instantiate, Repl};
 pub(crate) use flake::Flake;
 pub(crate) use machine::{Boot, Guest, Test};
 pub(crate) use sources::{Inputs, LockArgs, Source};
 pub(crate) use store::{Derivation, Du, Gc, Ls, PathInfo, StoreCommand, WhyDepends};
+pub(crate) use talk::{LogFormat, Talk};
 
 /// Evaluates Nix expressions, cross-builds for AArch64 in rootless sandboxes, and proves that the outputs are genuine.
 #[derive(Debug, Parser)]
@@ -62,6 +64,8 @@ pub(crate) struct Common {
     /// Show all frames of an evaluation error
     #[arg(long, global = true, help_heading = "Global options")]
     pub(crate) show_trace: bool,
+    #[command(flatten)]
+    pub(crate) talk: Talk,
 }
 
 #[derive(Debug, Subcommand)]
@@ -85,6 +89,8 @@ pub(crate) enum Command {
     Flake(Flake),
     /// Print the log of a build
     Log(Log),
+    /// Report on a run: what took how long, where, and what the whole had to wait for
+    Report(Report),
     /// Look after the store
     #[command(subcommand)]
     Store(StoreCommand),

@@ -8,15 +8,15 @@ use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
 use serde_json::{Value, json};
-use xbuild_realise::{Mode, Silent};
+use xbuild_realise::Mode;
 use xbuild_scheduler::{Forecast, Graph, Outcome, Policy, Scheduler, StepId, StepSpec};
 
 use crate::args::{BenchScheduler, Common, Executor, Inputs, Source};
 use crate::failure::Failure;
 use crate::installable;
 use crate::output;
-use crate::progress::size;
 use crate::session::Session;
+use xbuild_report::words::size;
 
 /// The steps of a graph: for each, its expected milliseconds, whether it is a download, and the steps before it.
 struct Steps(Vec<(u32, bool, Vec<u32>)>);
@@ -238,7 +238,7 @@ fn sandboxed(common: &Common, steps: &Steps, args: &BenchScheduler) -> Result<Me
     };
     let begun = Instant::now();
     let wanted = installable::resolve(&session, &[], &source)?;
-    session.with_realiser(&Silent, |realiser| realiser.realise(&wanted, Mode::Build))?;
+    session.in_silence(|realiser| realiser.realise(&wanted, Mode::Build))?;
     Ok(Measured {
         wall: begun.elapsed(),
         forecast: None,

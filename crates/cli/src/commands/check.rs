@@ -12,8 +12,8 @@ use crate::args::{Check, Common};
 use crate::failure::Failure;
 use crate::installable;
 use crate::output;
-use crate::progress::size;
 use crate::session::Session;
+use xbuild_report::words::{count, size};
 
 /// The exit code for a file that is not genuine; the same as when a build fails for it.
 const NOT_GENUINE: u8 = 96 + 16;
@@ -79,8 +79,8 @@ fn to_json(report: &Report) -> Result<serde_json::Value, Failure> {
 fn summary(path: &StorePath, report: &Report) -> String {
     let looked = format!(
         "{}, {}, {}",
-        output::count(report.files, "file", "files"),
-        output::count(report.binaries, "binary", "binaries"),
+        count(report.files, "file", "files"),
+        count(report.binaries, "binary", "binaries"),
         size(report.bytes)
     );
     let mut text = if report.is_genuine() {

@@ -18,6 +18,7 @@ use crate::flake_installable;
 use crate::installable::{self, Expression};
 use crate::output;
 use crate::session::Session;
+use xbuild_report::words::count;
 
 pub(crate) fn run(common: &Common, args: &EvalJobs) -> Result<(), Failure> {
     if args.worker {
@@ -64,7 +65,7 @@ pub(crate) fn run(common: &Common, args: &EvalJobs) -> Result<(), Failure> {
         });
     }
     if summary.failed > 0 {
-        let failed = output::count(summary.failed, "attribute", "attributes");
+        let failed = count(summary.failed, "attribute", "attributes");
         output::note(format!(
             "xbuild: {failed} could not be evaluated, {} could",
             summary.jobs

@@ -14,7 +14,6 @@ use crate::commands::eval::{Problem, with_evaluator_for};
 use crate::failure::Failure;
 use crate::flake_installable::{self as flakes, lock_flags};
 use crate::output;
-use crate::progress::Printer;
 use crate::session::Session;
 
 pub(crate) fn run(common: &Common, args: &Flake) -> Result<(), Failure> {
@@ -217,11 +216,7 @@ fn run_check(
             .into_iter()
             .map(|(_, drv)| Wanted::Outputs(drv, None))
             .collect();
-        let printer = Printer::new(false);
-        let realised =
-            session.with_realiser(&printer, |realiser| realiser.realise(&wanted, Mode::Build));
-        printer.finish();
-        realised?;
+        session.with_realiser(|realiser| realiser.realise(&wanted, Mode::Build))?;
     }
     if failed {
         return Err(Failure::text(

@@ -13,6 +13,7 @@ pub(crate) mod log;
 pub(crate) mod path_info;
 pub(crate) mod realise;
 pub(crate) mod repl;
+pub(crate) mod report;
 pub(crate) mod store;
 pub(crate) mod targets;
 pub(crate) mod test;

@@ -12,11 +12,11 @@ use xbuild_scheduler::Forecast;
 use xbuild_store_model::StorePath;
 
 use crate::args::{Common, Realise};
+use crate::commands::report;
 use crate::commands::store::check_and_repair;
 use crate::failure::Failure;
 use crate::installable;
 use crate::output;
-use crate::progress::Printer;
 use crate::session::Session;
 
 pub(crate) fn run(common: &Common, args: &Realise) -> Result<(), Failure> {
@@ -65,9 +65,18 @@ pub(crate) fn run(common: &Common, args: &Realise) -> Result<(), Failure> {
     } else {
         Mode::Build
     };
-    let printer = Printer::new(args.print_build_logs);
-    let realised = session.with_realiser(&printer, |realiser| realiser.realise(&wanted, mode));
-    printer.finish();
+    let timeline = args.timeline.as_deref();
+    // Now, and not after hours of building.
+    let timeline = timeline.map(|path| report::create(path).map(|file| (path, file)));
+    let timeline = timeline.transpose()?;
+    let realised = session.with_realiser(|realiser| realiser.realise(&wanted, mode));
+    if let Some((path, file)) = timeline {
+        report::write(
+            path,
+            file,
+            &xbuild_report::timeline::timeline(&session.run()?),
+        )?;
+    }
     // Failed steps were reported when they failed; what is left to say is the summary.
     let realised = realised?;
     if args.repair {
@@ -161,7 +170,7 @@ fn estimate(plan: &Plan, demands: &Demands, forecast: &Forecast, settings: &Sett
         );
     }
     if fetches > 0 {
-        let downloads = output::count(fetches, "download", "downloads");
+        let downloads = xbuild_report::words::count(fetches, "download", "downloads");
         text += &format!("; {downloads}, whose sizes the servers will tell");
     }
     let is_guess =

@@ -16,8 +16,8 @@ use crate::commands::eval::{evaluate, with_evaluator};
 use crate::failure::Failure;
 use crate::installable::Expression;
 use crate::output;
-use crate::progress::size;
 use crate::session::Session;
+use xbuild_report::words::{count, size};
 
 /// The attribute that lists the targets.
 const ATTRIBUTE: &str = "targets";
@@ -165,11 +165,8 @@ impl Row {
         } else {
             ""
         };
-        let missing = |count: Option<usize>, one, many| {
-            count
-                .filter(|count| *count > 0)
-                .map(|count| output::count(count, one, many))
-        };
+        let missing =
+            |n: Option<usize>, one, many| n.filter(|n| *n > 0).map(|n| count(n, one, many));
         let parts: Vec<String> = [
             missing(state.missing_builds, "build", "builds"),
             missing(state.missing_fetches, "download", "downloads"),

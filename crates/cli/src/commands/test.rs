@@ -18,6 +18,7 @@ use crate::failure::Failure;
 use crate::machine;
 use crate::output;
 use crate::session::Session;
+use xbuild_report::words::count;
 
 /// The exit code when a check failed.
 const CHECK_FAILED: u8 = 3;
@@ -162,7 +163,7 @@ fn report(
             message: format!(
                 "{}: {} failed, {passed} passed",
                 machine.name,
-                output::count(failed, "check", "checks")
+                count(failed, "check", "checks")
             ),
             code: CHECK_FAILED,
         });
@@ -176,7 +177,7 @@ fn report(
         output::line(format!(
             "{}: {} passed, up after {ready:.1} s",
             machine.name,
-            output::count(passed, "check", "checks")
+            count(passed, "check", "checks")
         ))?;
     }
     Ok(())

@@ -10,8 +10,8 @@ use crate::args::{Du, WhyDepends};
 use crate::failure::Failure;
 use crate::installable;
 use crate::output;
-use crate::progress::size;
 use crate::session::Session;
+use xbuild_report::words::{count, size};
 
 pub(super) fn du(session: &Arc<Session>, args: &Du) -> Result<(), Failure> {
     let paths: Vec<StorePath> = if args.paths.is_empty() {
@@ -68,7 +68,7 @@ pub(super) fn du(session: &Arc<Session>, args: &Du) -> Result<(), Failure> {
         "{:>11}\t{:>11} on disk\t{}",
         show(contents),
         show(disk),
-        output::count(usages.len(), "store path", "store paths")
+        count(usages.len(), "store path", "store paths")
     ))
 }
 

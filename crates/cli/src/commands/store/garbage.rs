@@ -10,8 +10,8 @@ use crate::args::Gc;
 use crate::failure::Failure;
 use crate::installable;
 use crate::output;
-use crate::progress::size;
 use crate::session::Session;
+use xbuild_report::words::{count, size};
 
 pub(super) fn print_roots(session: &Session, json: bool) -> Result<(), Failure> {
     let roots = session.store.roots()?;
@@ -90,7 +90,7 @@ fn report(report: &GcReport, dry_run: bool, json: bool) -> Result<(), Failure> {
         0 => String::new(),
         n => format!(
             " and {}",
-            output::count(n, "unfinished leftover", "unfinished leftovers")
+            count(n, "unfinished leftover", "unfinished leftovers")
         ),
     };
     let (would, freed) = if dry_run {
@@ -100,13 +100,13 @@ fn report(report: &GcReport, dry_run: bool, json: bool) -> Result<(), Failure> {
     };
     output::note(format!(
         "{}{leftovers} {would}deleted, {} {freed}",
-        output::count(report.paths.len(), "store path", "store paths"),
+        count(report.paths.len(), "store path", "store paths"),
         size(report.bytes_freed)
     ));
     if !report.of_others.is_empty() {
         output::note(format!(
             "{} of other users can be deleted by them, or by root",
-            output::count(report.of_others.len(), "store path", "store paths")
+            count(report.of_others.len(), "store path", "store paths")
         ));
     }
     Ok(())

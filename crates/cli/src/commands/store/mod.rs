@@ -15,8 +15,8 @@ use xbuild_store_model::{FileIngestionMethod, HashAlgo};
 use crate::args::{Common, StoreCommand};
 use crate::failure::Failure;
 use crate::output;
-use crate::progress::size;
 use crate::session::Session;
+use xbuild_report::words::{count, size};
 
 pub(crate) use repair::check_and_repair;
 
@@ -122,7 +122,7 @@ fn optimise(session: &Session, json: bool) -> Result<(), Failure> {
     output::note(format!(
         "{} freed by hard-linking {}; identical files save {} now",
         size(report.bytes_freed),
-        output::count(linked, "file", "files"),
+        count(linked, "file", "files"),
         size(sharing.bytes_saved)
     ));
     Ok(())

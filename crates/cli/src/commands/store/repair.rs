@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use xbuild_realise::Repaired;
+use xbuild_report::words::{count, size};
 use xbuild_store::Finding;
 use xbuild_store_model::StorePath;
 
 use crate::failure::Failure;
 use crate::installable;
 use crate::output;
-use crate::progress::{Printer, size};
 use crate::session::Session;
 
 pub(super) fn verify(
@@ -29,7 +29,7 @@ pub(super) fn verify(
     if report.is_sound() {
         output::note(format!(
             "{}{read}: all sound",
-            output::count(report.paths, "store path", "store paths")
+            count(report.paths, "store path", "store paths")
         ));
         return Ok(());
     }
@@ -82,7 +82,7 @@ pub(super) fn repair(session: &Arc<Session>, names: &[String]) -> Result<(), Fai
     if !check_and_repair(session, &paths)? {
         output::note(format!(
             "{}: nothing is damaged",
-            output::count(paths.len(), "store path", "store paths")
+            count(paths.len(), "store path", "store paths")
         ));
     }
     Ok(())
@@ -105,9 +105,7 @@ pub(crate) fn check_and_repair(
 }
 
 fn make_again(session: &Session, damaged: &[StorePath]) -> Result<(), Failure> {
-    let printer = Printer::new(false);
-    let result = session.with_realiser(&printer, |realiser| realiser.repair(damaged));
-    printer.finish();
+    let result = session.with_realiser(|realiser| realiser.repair(damaged));
     let Repaired {
         repaired,
         different,
@@ -127,7 +125,7 @@ fn make_again(session: &Session, damaged: &[StorePath]) -> Result<(), Failure> {
     let list: Vec<String> = unknown.iter().map(|path| format!("\n  {path}")).collect();
     Err(Failure::text(format!(
         "the store does not know how to make {}; delete and add {}, or import {} from elsewhere:{}",
-        output::count(unknown.len(), "damaged path", "damaged paths"),
+        count(unknown.len(), "damaged path", "damaged paths"),
         if unknown.len() == 1 {
             "it again"
         } else {
