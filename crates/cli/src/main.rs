@@ -17,17 +17,17 @@ mod setting_flags;
 mod signals;
 mod value_output;
 
-use std::alloc::System;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use mimalloc::MiMalloc;
 use xbuild_eval::allocator::EndingAllocator;
 
 use crate::args::{Bench, Cli, Command};
 
 /// An evaluation can need more memory than there is, and that is an error like others.
 #[global_allocator]
-static ALLOCATOR: EndingAllocator<System> = EndingAllocator(System);
+static ALLOCATOR: EndingAllocator<MiMalloc> = EndingAllocator(MiMalloc);
 
 fn main() -> ExitCode {
     let Cli { common, command } = Cli::parse_from(setting_flags::expand(std::env::args_os()));

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use bumpalo::Bump;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -20,6 +21,8 @@ use xbuild_syntax::symbol::Symbols;
 const DEFAULT: &str = "default.nix";
 /// Files of more bytes are left to their import.
 const LARGEST: u64 = 256 << 10;
+/// How long an import waits for the thread, which may have lost its processor to another program.
+const PATIENCE: Duration = Duration::from_millis(2);
 /// How many bytes of text wait for their import at most. Trees are some ten times as large.
 const MOST_BYTES: usize = 256 << 10;
 /// Of a text that names more files than this, only those in lists are taken: the others are packages, of which few are used.
@@ -150,15 +153,17 @@ impl ParseAhead {
         }
     }
 
-    /// The file, if it was parsed ahead. Waits for it if that has begun.
+    /// The file, if it was parsed ahead. Waits a little if that has begun.
     pub(crate) fn take(&mut self, file: &Path) -> Option<Parsed> {
         // Not again, now that it is imported.
         self.asked.insert(file.to_owned());
         let is_it =
             |path: &Path| path == file || (file.ends_with(DEFAULT) && Some(path) == file.parent());
         let mut state = self.shared.lock();
-        while state.current.as_deref().is_some_and(is_it) {
-            state = wait(&self.shared.done, state);
+        let begun = Instant::now();
+        while state.current.as_deref().is_some_and(is_it) && begun.elapsed() < PATIENCE {
+            let waited = self.shared.done.wait_timeout(state, PATIENCE);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         let found = state.parsed.remove(file);
         match &found {
@@ -217,7 +222,7 @@ impl Shared {
             };
             state.current = Some(path.clone());
             drop(state);
-            // The import would wait for ever if this thread ended here.
+            // An import may wait for this.
             let parsed = catch_unwind(AssertUnwindSafe(|| {
                 let file = self.file_of(path)?;
                 Some((self.parse(&file, &mut symbols)?, file))
