@@ -78,7 +78,7 @@ impl Evaluator {
         let is_incomplete = |result: Result<bool>| {
             result.is_err_and(|error| match error.data().syntax.as_ref() {
                 Some(syntax) => match syntax.kind() {
-                    SyntaxErrorKind::Unclosed { .. } => true,
+                    SyntaxErrorKind::Unclosed { .. } | SyntaxErrorKind::OpenComment { .. } => true,
                     SyntaxErrorKind::Unexpected { found, .. } => found == "end of file",
                     _ => false,
                 },

@@ -68,9 +68,13 @@ impl Evaluator {
                     }
                     code = assert.body;
                 }
-                Code::Not { operand, pos } => {
-                    let operand =
-                        self.eval_bool(operand, env, *pos, "in the argument of the not operator")?;
+                Code::Not { operand, .. } => {
+                    let operand = self.eval_bool(
+                        operand,
+                        env,
+                        Pos::NONE,
+                        "in the argument of the not operator",
+                    )?;
                     return Ok(Value::bool(!operand));
                 }
                 Code::SelectPath(select) => match self.eval_select_path(select, env)? {
@@ -156,11 +160,12 @@ impl Evaluator {
         match value.kind() {
             ValueKind::Bool(bool) => Ok(bool),
             _ => {
-                let error = self.type_error("a Boolean", value, pos);
+                let error = self.type_error("a Boolean", value, Pos::NONE);
                 Err(if what.is_empty() {
-                    error
+                    error.at(pos)
                 } else {
-                    error.context(pos, what)
+                    // As Nix tells it, with the place twice.
+                    error.context(pos, what).at(pos)
                 })
             }
         }
@@ -227,7 +232,7 @@ impl Evaluator {
         let subject = self.eval(subject, env)?;
         let Some(attrs) = subject.as_attrs() else {
             let error = self.type_error("a set", subject, pos);
-            return Err(self.while_selecting(error, name, pos));
+            return Err(error.context(pos, "while selecting an attribute"));
         };
         match attrs.get_hinted(name, hint) {
             Some(attr) => match self.force(attr.value, pos) {
@@ -236,14 +241,6 @@ impl Evaluator {
             },
             None => Err(self.missing_attr(attrs, name, pos)),
         }
-    }
-
-    #[cold]
-    fn while_selecting(&self, error: EvalError, name: Symbol, pos: Pos) -> EvalError {
-        error.context(
-            pos,
-            format!("while evaluating the attribute '{}'", self.name(name)),
-        )
     }
 
     #[cold]
@@ -282,7 +279,7 @@ impl Evaluator {
                     return Ok(Selected::Default(default));
                 }
                 let error = self.type_error("a set", value, pos);
-                return Err(self.while_selecting(error, name, pos));
+                return Err(error.context(pos, "while selecting an attribute"));
             };
             let Some(attr) = attrs.get(name) else {
                 return match select.default {

@@ -27,6 +27,16 @@ pub(super) fn small_integers(op: Operator, left: Value, right: Value) -> Option<
     }
 }
 
+/// The builtin that an operator of arithmetic is.
+fn builtin_of(op: Operator) -> &'static str {
+    match op {
+        Operator::Sub => "sub",
+        Operator::Mul => "mul",
+        Operator::Div => "div",
+        _ => "add",
+    }
+}
+
 impl Evaluator {
     #[inline(never)]
     pub(super) fn binary_operator(&mut self, code: &'static BinaryCode, env: Env) -> Result<Value> {
@@ -93,6 +103,7 @@ impl Evaluator {
                 let right = self.eval(code.right, env)?;
                 match small_integers(code.op, left, right) {
                     Some(value) => Ok(value),
+                    None if code.op == Operator::Add => self.add(left, right, code.operands),
                     None => self.strict_operator(code.op, left, right, pos),
                 }
             }
@@ -108,16 +119,25 @@ impl Evaluator {
         pos: Pos,
     ) -> Result<Value> {
         match op {
-            Operator::Add => self.add(left, right, pos),
-            Operator::Sub | Operator::Mul | Operator::Div => self.arithmetic(op, left, right, pos),
+            Operator::Add | Operator::Sub | Operator::Mul | Operator::Div => self
+                .arithmetic(op, left, right, pos)
+                .map_err(|error| error.in_builtin(pos, builtin_of(op))),
             Operator::Eq => self.equal(left, right, pos).map(Value::bool),
             Operator::NotEq => self
                 .equal(left, right, pos)
                 .map(|equal| Value::bool(!equal)),
-            Operator::Less => self.less(left, right, pos).map(Value::bool),
-            Operator::Greater => self.less(right, left, pos).map(Value::bool),
-            Operator::LessEq => self.less(right, left, pos).map(|less| Value::bool(!less)),
-            _ => self.less(left, right, pos).map(|less| Value::bool(!less)),
+            _ => {
+                let (one, other) = match op {
+                    Operator::Less | Operator::GreaterEq => (left, right),
+                    _ => (right, left),
+                };
+                let less = self
+                    .less(one, other, pos)
+                    .map_err(|error| error.in_builtin(pos, "lessThan"))?;
+                Ok(Value::bool(
+                    less == matches!(op, Operator::Less | Operator::Greater),
+                ))
+            }
         }
     }
 
@@ -196,7 +216,9 @@ impl Evaluator {
     }
 
     /// The operator `+` of forced values.
-    fn add(&mut self, left: Value, right: Value, pos: Pos) -> Result<Value> {
+    fn add(&mut self, left: Value, right: Value, operands: [Pos; 2]) -> Result<Value> {
+        // What cannot be added is told at the right operand.
+        let [left_pos, pos] = operands;
         match (left.kind(), right.kind()) {
             (ValueKind::Int(a), ValueKind::Int(b)) => match a.checked_add(b) {
                 Some(sum) => Ok(self.int(sum)),
@@ -225,7 +247,7 @@ impl Evaluator {
                     self.heap.concat(context, &[a.bytes(), b.bytes()]),
                 ))
             }
-            _ => self.concat_texts(&[(left, pos), (right, pos)], false, pos),
+            _ => self.concat_texts(&[(left, left_pos), (right, pos)], false, pos),
         }
     }
 
@@ -321,13 +343,13 @@ impl Evaluator {
         let right = self.eval(code.right, env)?;
         let right = self.force_attrs(
             right,
-            code.pos,
+            Pos::NONE,
             "in the right operand of the update (//) operator",
         )?;
         let left = self.eval(code.left, env)?;
         let left = self.force_attrs(
             left,
-            code.pos,
+            Pos::NONE,
             "in the left operand of the update (//) operator",
         )?;
         Ok(Value::from(left.update(self.heap, right)))
@@ -355,8 +377,6 @@ impl Evaluator {
         }
         let (left, right) = (left.as_slice(), right.as_slice());
         let all = left.iter().chain(right).copied();
-        Ok(Value::from(
-            self.heap.list_from_iter(left.len() + right.len(), all),
-        ))
+        self.long_list(left.len() + right.len(), all)
     }
 }

@@ -13,6 +13,8 @@ const FIRST_MAPPING: usize = 1 << 20;
 const LARGEST_MAPPING: usize = 64 << 20;
 /// The step by which mappings are filled with pages of the usual size.
 const STEP: usize = 128 << 10;
+/// Of one object, no more than this is filled at once: it would take long, and not all of it may come to be used.
+const MOST_AT_ONCE: usize = 64 << 20;
 /// A huge page.
 const HUGE_PAGE: usize = 2 << 20;
 /// As long as the arena is smaller than this, it is filled with huge pages. Beyond, they cost more than they save: where a
@@ -91,7 +93,8 @@ impl Arena {
         // does not know the advice, they get it when they are touched.
         unsafe {
             let start = self.next.get().add(self.room.get());
-            let _ = madvise(start.cast(), more, Advice::LinuxPopulateWrite);
+            let filled = more.min(MOST_AT_ONCE);
+            let _ = madvise(start.cast(), filled, Advice::LinuxPopulateWrite);
         }
         self.room.set(self.room.get() + more);
         self.mapped.set(self.mapped.get() - more);

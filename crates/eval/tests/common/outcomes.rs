@@ -18,19 +18,15 @@ use xbuild_eval::{Evaluator, Settings, stack};
 pub(crate) type Outcome = Result<String, String>;
 
 /// Whether xbuild's outcome is that of stock Nix: the same value, or a message with Nix's text, which may go on with what
-/// helps. What a parser expected is said in other words, and so is what the TOML reader found wrong.
+/// helps. What the TOML reader found wrong is said in other words.
 pub(crate) fn agree(ours: &Outcome, theirs: &Outcome) -> bool {
     match (ours, theirs) {
         (Ok(ours), Ok(theirs)) => ours == theirs,
         (Err(ours), Err(theirs)) => {
-            let theirs = [
-                "syntax error, ",
-                "while parsing TOML: ",
-                "invalid regular expression",
-            ]
-            .into_iter()
-            .find(|prefix| theirs.starts_with(prefix))
-            .unwrap_or(theirs);
+            let theirs = ["while parsing TOML: ", "invalid regular expression"]
+                .into_iter()
+                .find(|prefix| theirs.starts_with(prefix))
+                .unwrap_or(theirs);
             ours.starts_with(theirs)
         }
         _ => false,

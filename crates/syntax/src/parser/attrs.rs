@@ -10,6 +10,9 @@ use crate::print;
 use crate::span::Span;
 use crate::symbol::Symbol;
 
+/// What may be the name of an attribute, as Nix lists it.
+const ATTRIBUTE: &str = "identifier or 'or' or '${' or '\"'";
+
 impl<'a> Parser<'a, '_> {
     /// The bindings after `{`, with the `}`. The expression begins at `start`.
     pub(super) fn set(&mut self, recursive: bool, start: u32, open: Span) -> Result<ExprKind<'a>> {
@@ -36,7 +39,7 @@ impl<'a> Parser<'a, '_> {
                 kind if kind == close => break,
                 Tok::Inherit => self.inherit(set)?,
                 Tok::Id | Tok::OrKw | Tok::Quote | Tok::DollarCurly => self.binding(set)?,
-                _ => return Err(self.not_a_binding(close, open)),
+                _ => return Err(self.not_a_binding(close, set.is_recursive(), open)),
             }
             height = height.max(self.height);
         }
@@ -44,11 +47,17 @@ impl<'a> Parser<'a, '_> {
         Ok(())
     }
 
-    fn not_a_binding(&self, close: Tok, open: Span) -> SyntaxError {
+    fn not_a_binding(&self, close: Tok, recursive: bool, open: Span) -> SyntaxError {
         let error = if close == Tok::In {
-            self.unclosed_or("the name of a variable or 'in'", open, "the 'let'")
+            let expected = "the name of a variable or 'in'";
+            self.unclosed_or(expected, "'in' or 'inherit'", open, "the 'let'")
         } else {
-            self.unclosed_or("the name of an attribute or '}'", open, "the set")
+            let listed = if recursive {
+                "'inherit' or '}'"
+            } else {
+                "'inherit'"
+            };
+            self.unclosed_or("the name of an attribute or '}'", listed, open, "the set")
         };
         match self.tok.kind {
             Tok::Semicolon => error.hint("there is one ';' too many"),
@@ -77,7 +86,7 @@ impl<'a> Parser<'a, '_> {
         let mut height = self.height;
         let span = self.span_from(start);
         if self.tok.kind != Tok::Assign {
-            let error = self.unexpected("'=' or '.' after the name of an attribute");
+            let error = self.unexpected("'=' or '.' after the name of an attribute", "'.' or '='");
             return Err(match self.tok.kind {
                 Tok::Eq => error.hint("a binding has one '='; '==' compares"),
                 Tok::Colon => error.hint("a binding is written 'name = value;'"),
@@ -105,7 +114,7 @@ impl<'a> Parser<'a, '_> {
     fn missing_semicolon(&self, mark: usize) -> SyntaxError {
         let path = print::attr_path(&self.path[mark..], self.symbols);
         let name = String::from_utf8_lossy(&path);
-        let error = self.unexpected(format!("';' after the value of '{name}'"));
+        let error = self.unexpected(format!("';' after the value of '{name}'"), "';'");
         let error = match self.tok.kind {
             Tok::Assign => {
                 // The name in front of the `=` was taken for an argument: `a = 1 b = 2;`.
@@ -166,7 +175,7 @@ impl<'a> Parser<'a, '_> {
                     }
                 },
                 _ => {
-                    let error = self.unexpected("a name or ';' after 'inherit'");
+                    let error = self.unexpected("a name or ';' after 'inherit'", "");
                     return Err(match self.tok.kind {
                         Tok::Comma => {
                             error.hint("inherited names are separated by blanks, not by commas")
@@ -259,10 +268,10 @@ impl<'a> Parser<'a, '_> {
             | Tok::Inherit => {
                 let word = String::from_utf8_lossy(self.text(self.tok)).into_owned();
                 return Err(self
-                    .unexpected("the name of an attribute")
+                    .unexpected("the name of an attribute", ATTRIBUTE)
                     .hint(format!("a keyword as a name needs quotes: '\"{word}\"'")));
             }
-            _ => return Err(self.unexpected("the name of an attribute")),
+            _ => return Err(self.unexpected("the name of an attribute", ATTRIBUTE)),
         };
         self.height = before.max(self.height);
         Ok(AttrName::Dynamic(self.alloc(expr)))

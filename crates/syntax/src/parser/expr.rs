@@ -95,7 +95,9 @@ impl<'a> Parser<'a, '_> {
         let cond = self.expr()?;
         let mut height = self.height;
         if self.tok.kind != Tok::Then {
-            let error = self.unexpected("'then'").note(keyword, "the 'if' is here");
+            let error = self
+                .unexpected("'then'", "'then'")
+                .note(keyword, "the 'if' is here");
             return Err(if self.tok.kind == Tok::Assign {
                 error.hint("equality is '=='")
             } else {
@@ -107,7 +109,7 @@ impl<'a> Parser<'a, '_> {
         height = height.max(self.height);
         if self.tok.kind != Tok::Else {
             return Err(self
-                .unexpected("'else'")
+                .unexpected("'else'", "'else'")
                 .note(keyword, "the 'if' is here")
                 .hint("every 'if' needs an 'else': it is an expression and must have a value"));
         }
@@ -141,7 +143,7 @@ impl<'a> Parser<'a, '_> {
                     "the 'assert' is here",
                 )
             };
-            return Err(self.unexpected(expected).note(keyword, note));
+            return Err(self.unexpected(expected, "';'").note(keyword, note));
         }
         self.bump();
         let body = self.expr()?;
@@ -219,14 +221,14 @@ impl<'a> Parser<'a, '_> {
                         Some(arg) => self.call(start, fun, arg, height)?,
                     });
                 }
-                value.ok_or_else(|| self.unexpected("an expression"))
+                value.ok_or_else(|| self.unexpected("an expression", ""))
             }
             _ => Ok(left),
         }
     }
 
     fn mixed_pipes(&self) -> SyntaxError {
-        self.unexpected("the end of the pipe")
+        self.unexpected("the end of the pipe", "")
             .hint("'|>' and '<|' cannot be mixed without parentheses")
     }
 
@@ -315,7 +317,7 @@ impl<'a> Parser<'a, '_> {
     fn chained_comparison(&self, op: BinaryOp) -> SyntaxError {
         let text = operator_text(op);
         SyntaxError::new(SyntaxErrorKind::NotAssociative(text), self.tok_span())
-            .hint("use parentheses, or '&&' between two comparisons")
+            .hint("comparison operators cannot be chained: use parentheses, or '&&' between two comparisons")
     }
 
     fn has_attr(&mut self, start: u32, subject: Expr<'a>) -> Result<Expr<'a>> {
@@ -486,7 +488,7 @@ impl<'a> Parser<'a, '_> {
             Tok::Rec => {
                 self.bump();
                 let open = self.tok_span();
-                self.expect(Tok::LBrace, "'{' after 'rec'")?;
+                self.expect(Tok::LBrace, "'{' after 'rec'", "'{'")?;
                 self.set(true, token.start, open)?
             }
             Tok::Let if self.peek_byte() == b'{' => {
@@ -505,7 +507,13 @@ impl<'a> Parser<'a, '_> {
                     default: None,
                 }
             }
-            _ => return Err(self.unexpected("an expression")),
+            Tok::Let => {
+                self.bump();
+                return Err(self
+                    .unexpected("'{' after a 'let' that is an operand", "'{'")
+                    .hint("an operand or argument that begins with 'let' needs parentheses: '(let …)'"));
+            }
+            _ => return Err(self.unexpected("an expression", "")),
         };
         Ok(Expr {
             span: self.span_from(token.start),
@@ -519,7 +527,7 @@ impl<'a> Parser<'a, '_> {
         let mut height = 0;
         while self.tok.kind != Tok::RBracket {
             if !self.at_simple() {
-                let error = self.unclosed_or("an element of the list or ']'", open, "the list");
+                let error = self.unclosed_or("an element of the list or ']'", "", open, "the list");
                 return Err(match self.tok.kind {
                     Tok::Comma => {
                         error.hint("the elements of a list are separated by blanks, not by commas")

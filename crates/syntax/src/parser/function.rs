@@ -22,7 +22,7 @@ impl<'a> Parser<'a, '_> {
         self.bump();
         self.bump();
         if self.tok.kind != Tok::LBrace {
-            return Err(self.unexpected("'{' and the formals of the function"));
+            return Err(self.unexpected("'{' and the formals of the function", "'{'"));
         }
         let symbol = self.symbols.intern(self.text(name));
         let span = self.span(name.start, name.end);
@@ -55,16 +55,16 @@ impl<'a> Parser<'a, '_> {
         if self.tok.kind == Tok::At && arg.is_none() {
             self.bump();
             if self.tok.kind != Tok::Id {
-                return Err(self.unexpected("a name for the whole argument"));
+                return Err(self.unexpected("a name for the whole argument", "identifier"));
             }
             arg = Some((self.symbols.intern(self.text(self.tok)), self.tok_span()));
             self.bump();
         }
         if self.tok.kind != Tok::Colon {
             return Err(if arg.is_some() {
-                self.unexpected("':' and the body of the function")
+                self.unexpected("':' and the body of the function", "':'")
             } else {
-                self.unexpected("':' or '@' after the formals of a function")
+                self.unexpected("':' or '@' after the formals of a function", "':' or '@'")
             }
             .note(open, "the formals are opened here"));
         }
@@ -108,7 +108,7 @@ impl<'a> Parser<'a, '_> {
                     self.bump();
                     ellipsis = true;
                     if self.tok.kind != Tok::RBrace {
-                        let error = self.unclosed_or("'}'", open, "the list of formals");
+                        let error = self.unclosed_or("'}'", "'}'", open, "the list of formals");
                         return Err(if self.tok.kind == Tok::Comma {
                             error.hint("'...' must be the last formal")
                         } else {
@@ -121,6 +121,7 @@ impl<'a> Parser<'a, '_> {
                 _ => {
                     return Err(self.unclosed_or(
                         "the name of a formal, '...' or '}'",
+                        "identifier or '...' or '}'",
                         open,
                         "the list of formals",
                     ));
@@ -150,15 +151,22 @@ impl<'a> Parser<'a, '_> {
                 Tok::RBrace => break,
                 Tok::Assign => {
                     return Err(self
-                        .unclosed_or("',' or '}'", open, "the list of formals")
+                        .unclosed_or("',' or '}'", "'}' or ','", open, "the list of formals")
                         .hint("a default is written with '?': '{ name ? value }'"));
                 }
                 Tok::Id => {
                     return Err(self
-                        .unclosed_or("',' or '}'", open, "the list of formals")
+                        .unclosed_or("',' or '}'", "'}' or ','", open, "the list of formals")
                         .hint("formals are separated by commas"));
                 }
-                _ => return Err(self.unclosed_or("',' or '}'", open, "the list of formals")),
+                _ => {
+                    return Err(self.unclosed_or(
+                        "',' or '}'",
+                        "'}' or ','",
+                        open,
+                        "the list of formals",
+                    ));
+                }
             }
         }
         self.bump();

@@ -108,7 +108,7 @@ pub fn parse<'a>(
     parser.bump();
     let expr = parser.expr()?;
     if parser.tok.kind != Tok::Eof {
-        return Err(parser.unexpected("end of file"));
+        return Err(parser.unexpected("end of file", "end of file"));
     }
     Ok(arena.alloc(expr))
 }
@@ -221,12 +221,12 @@ impl<'a> Parser<'a, '_> {
     }
 
     /// Takes the next token, which must be of `kind`.
-    fn expect(&mut self, kind: Tok, expected: &'static str) -> Result<()> {
+    fn expect(&mut self, kind: Tok, expected: &'static str, listed: &'static str) -> Result<()> {
         if self.tok.kind == kind {
             self.bump();
             Ok(())
         } else {
-            Err(self.unexpected(expected))
+            Err(self.unexpected(expected, listed))
         }
     }
 
@@ -234,7 +234,7 @@ impl<'a> Parser<'a, '_> {
     fn expect_close(
         &mut self,
         kind: Tok,
-        expected: &'static str,
+        listed: &'static str,
         open: Span,
         what: &'static str,
     ) -> Result<()> {
@@ -242,41 +242,39 @@ impl<'a> Parser<'a, '_> {
             self.bump();
             return Ok(());
         }
-        Err(self.unclosed_or(expected, open, what))
+        Err(self.unclosed_or(listed, listed, open, what))
     }
 
     /// The error when something opened at `open` is not closed by the next token.
     fn unclosed_or(
         &self,
         expected: impl Into<Cow<'static, str>>,
+        listed: &'static str,
         open: Span,
         what: &'static str,
     ) -> SyntaxError {
-        self.unexpected(expected)
+        self.unexpected(expected, listed)
             .note(open, format!("{what} is opened here"))
     }
 
-    /// The error that the next token cannot stand where it stands.
-    fn unexpected(&self, expected: impl Into<Cow<'static, str>>) -> SyntaxError {
+    /// The error that the next token cannot stand where it stands; `expected` could, and Nix calls it `listed`.
+    fn unexpected(
+        &self,
+        expected: impl Into<Cow<'static, str>>,
+        listed: &'static str,
+    ) -> SyntaxError {
         let span = self.tok_span();
-        match self.tok.kind {
-            Tok::PipeFrom | Tok::PipeInto if !self.features.pipe_operators => {
-                return SyntaxError::new(SyntaxErrorKind::FeatureDisabled("pipe-operators"), span);
-            }
-            Tok::OpenComment => {
-                return SyntaxError::new(
-                    SyntaxErrorKind::Unclosed {
-                        what: "the comment",
-                    },
-                    span,
-                )
-                .hint("close it with '*/'");
-            }
-            _ => {}
+        if matches!(self.tok.kind, Tok::PipeFrom | Tok::PipeInto) && !self.features.pipe_operators {
+            return SyntaxError::new(SyntaxErrorKind::FeatureDisabled("pipe-operators"), span);
+        }
+        if self.tok.kind == Tok::OpenComment {
+            return SyntaxError::new(SyntaxErrorKind::OpenComment { listed }, span)
+                .hint("the comment is not closed: close it with '*/'");
         }
         let error = SyntaxError::new(
             SyntaxErrorKind::Unexpected {
                 found: self.describe(),
+                listed,
                 expected: expected.into(),
             },
             span,
@@ -306,33 +304,20 @@ impl<'a> Parser<'a, '_> {
         }
     }
 
-    /// The next token, for a message.
-    fn describe(&self) -> String {
-        let text = || String::from_utf8_lossy(self.text(self.tok)).into_owned();
-        match self.tok.kind {
-            Tok::Eof => "end of file".into(),
-            Tok::Id => format!("identifier '{}'", text()),
-            Tok::Int | Tok::Float => format!("number '{}'", text()),
-            Tok::Path | Tok::HomePath | Tok::SearchPath => format!("path '{}'", text()),
-            Tok::Uri => format!("URI '{}'", text()),
-            Tok::Quote => "start of a string".into(),
-            Tok::IndentedQuote => "start of an indented string".into(),
-            Tok::Unknown if !self.text(self.tok).is_ascii() => {
-                // Show the whole character.
-                let start = self.tok.start as usize;
-                let bytes = &self.src[start..self.src.len().min(start + 4)];
-                let valid = match std::str::from_utf8(bytes) {
-                    Ok(s) => s.chars().next(),
-                    Err(e) => std::str::from_utf8(&bytes[..e.valid_up_to()])
-                        .ok()
-                        .and_then(|s| s.chars().next()),
-                };
-                valid.map_or_else(|| format!("byte 0x{:02x}", bytes[0]), |c| format!("'{c}'"))
-            }
-            Tok::Unknown if self.text(self.tok)[0].is_ascii_control() => {
-                format!("control character 0x{:02x}", self.text(self.tok)[0])
-            }
-            _ => format!("'{}'", text()),
-        }
+    /// The next token, as Nix's messages name it.
+    fn describe(&self) -> Cow<'static, str> {
+        Cow::Borrowed(match self.tok.kind {
+            Tok::Eof => "end of file",
+            Tok::Id => "identifier",
+            Tok::Int => "integer",
+            Tok::Float => "floating-point literal",
+            Tok::Path => "path",
+            Tok::HomePath => "'~/…' path",
+            Tok::SearchPath => "'<…>' path",
+            Tok::Uri => "URI",
+            Tok::IndentedQuote => "start of an indented string",
+            Tok::Unknown => "invalid token",
+            _ => return format!("'{}'", String::from_utf8_lossy(self.text(self.tok))).into(),
+        })
     }
 }

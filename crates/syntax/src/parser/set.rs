@@ -41,6 +41,10 @@ enum Value<'a> {
 }
 
 impl<'a> SetBuilder<'a> {
+    pub(super) fn is_recursive(&self) -> bool {
+        self.recursive
+    }
+
     /// The place of the first binding whose name is computed.
     pub(super) fn first_dynamic(&self) -> Option<Span> {
         self.dynamic.first().map(|binding| binding.span)

@@ -117,6 +117,7 @@ impl<'a> Parser<'a, '_> {
             return Err(self
                 .unclosed_or(
                     "'}' after the interpolated expression",
+                    "'}'",
                     dollar,
                     "the interpolation",
                 )
@@ -134,7 +135,7 @@ impl<'a> Parser<'a, '_> {
         let mut escaped = false;
         let end = loop {
             let Some(&c) = src.get(pos) else {
-                return Err(unclosed(open, "the string").hint("close it with '\"'"));
+                return Err(self.unclosed("'\"'", open, "the string"));
             };
             match c {
                 b'"' => break pos,
@@ -160,7 +161,7 @@ impl<'a> Parser<'a, '_> {
                         }
                     } else {
                         let Some(&next) = next else {
-                            return Err(unclosed(open, "the string").hint("close it with '\"'"));
+                            return Err(self.unclosed("'\"'", open, "the string"));
                         };
                         // An escaped null byte is accepted: Nix does not look behind the backslash.
                         self.buffer.push(unescape(next));
@@ -282,9 +283,7 @@ impl<'a> Parser<'a, '_> {
                     Some(b'$') => Ok(Indented::Escaped(b"$", start + 3)),
                     Some(b'\'') => Ok(Indented::Escaped(b"''", start + 3)),
                     Some(b'\\') => match src.get(start + 3) {
-                        None => {
-                            Err(unclosed(open, "the indented string").hint("close it with \"''\""))
-                        }
+                        None => Err(self.unclosed(INDENTED, open, "the indented string")),
                         Some(&c) => Ok(Indented::Escaped(
                             self.arena.alloc_slice_copy(&[unescape(c)]),
                             start + 4,
@@ -299,7 +298,7 @@ impl<'a> Parser<'a, '_> {
         loop {
             match memchr::memchr3(b'$', b'\'', 0, src.get(pos..).unwrap_or_default()) {
                 None => {
-                    return Err(unclosed(open, "the indented string").hint("close it with \"''\""));
+                    return Err(self.unclosed(INDENTED, open, "the indented string"));
                 }
                 Some(n) => pos += n,
             }
@@ -313,6 +312,13 @@ impl<'a> Parser<'a, '_> {
                 _ => pos += 2,
             }
         }
+    }
+
+    /// The error that the string that was opened at `open` goes on to the end of the text.
+    fn unclosed(&self, listed: &'static str, open: Span, what: &'static str) -> SyntaxError {
+        let end = self.place(self.src.len(), self.src.len());
+        SyntaxError::new(SyntaxErrorKind::Unclosed { listed }, end)
+            .note(open, format!("{what} is opened here"))
     }
 
     /// A path: the tokens are taken by the parser, since its parts are not separated by anything.
@@ -408,6 +414,9 @@ impl<'a> Parser<'a, '_> {
     }
 }
 
+/// What may follow in an indented string, as Nix lists it.
+const INDENTED: &str = "indented string or '${' or end of an indented string";
+
 /// What comes next in an indented string.
 enum Indented<'a> {
     Close,
@@ -416,10 +425,6 @@ enum Indented<'a> {
     Text(usize),
     /// What an escape stands for, and where it ends.
     Escaped(&'a [u8], usize),
-}
-
-fn unclosed(open: Span, what: &'static str) -> SyntaxError {
-    SyntaxError::new(SyntaxErrorKind::Unclosed { what }, open)
 }
 
 fn unescape(c: u8) -> u8 {
