@@ -13,4 +13,5 @@ pub(crate) mod realise;
 pub(crate) mod repl;
 pub(crate) mod store;
 pub(crate) mod targets;
+pub(crate) mod template;
 pub(crate) mod test;
