@@ -411,10 +411,13 @@ fn names_stand_for_what_the_command_line_says() {
     let places = flakes("flake-overrides");
     let dir = places.dir();
     places.ours("top", &["flake", "lock"]).succeeds();
-    places.same("", &["eval", "--inputs-from", "path:./top", "leaf#y"]);
+    places.same("top", &["eval", "--inputs-from", ".", "leaf#y"]);
     let leaf = format!("path:{dir}/leaf");
-    places.same("", &["eval", "--override-flake", "named", &leaf, "named#y"]);
-    places.same_failure("", &["eval", "--inputs-from", "path:./top", "nowhere#x"]);
+    places.same(
+        "top",
+        &["eval", "--override-flake", "named", &leaf, "named#y"],
+    );
+    places.same_failure("top", &["eval", "--inputs-from", ".", "nowhere#x"]);
 }
 
 /// `realise`, `instantiate` and `derivation show` take outputs of flakes, too.
