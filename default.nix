@@ -7,12 +7,15 @@
 #   targets                      data about the images, for `xbuild targets`
 #   lib.image                    makes an image of your own: { name, board, modules }
 # Everything is instantiable by stock Nix as well, with the same derivations.
+# It is a set, and a function to another such set: with { contentAddressed = true; }, outputs are named by their contents.
+let
+packageSet = { contentAddressed ? false }:
 let
   boards = import ./boards;
 
   toolchainsFor = {
-    x86_64-linux = import ./toolchains { };
-    aarch64-linux = import ./toolchains { system = "aarch64-linux"; };
+    x86_64-linux = import ./toolchains { inherit contentAddressed; };
+    aarch64-linux = import ./toolchains { system = "aarch64-linux"; inherit contentAddressed; };
   };
 
   # Any AArch64: no flags for a CPU.
@@ -21,7 +24,7 @@ let
   packagesFor = toolchains: target: import ./pkgs {
     stdenv = toolchains.stdenvFor target;
     anyStdenv = toolchains.stdenvFor anyTarget;
-    inherit (toolchains) lock layerTools baseTools;
+    inherit (toolchains) lock layerTools baseTools derivation;
   } // { inherit toolchains; };
 
   # system -> the packages for any AArch64
@@ -71,4 +74,6 @@ generic.x86_64-linux
   toolchains = toolchainsFor.x86_64-linux;
   targets = targets.list;
   lib = { inherit image; };
-}
+};
+in
+packageSet { } // { __functor = _: packageSet; }

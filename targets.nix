@@ -38,7 +38,7 @@ let
     crossTarget = "${boardName}-${variant}${demo}-from-x86_64";
     built = image {
       inherit name board system;
-      # The name that works until AArch64 builders do.
+      # The name of what builds without an emulator.
       crossTarget = if suffix == "" then crossTarget else null;
       modules = [ variants.${variant} ] ++ demoApps.${demo};
     };

@@ -1,7 +1,7 @@
 # systemd-boot for AArch64, as Debian builds it: $out/systemd-bootaa64.efi. It starts Linux on boards with UEFI firmware.
 { toolchains }:
 let
-  inherit (toolchains) boot lock;
+  inherit (toolchains) boot lock derivation;
 in
 derivation {
   name = "systemd-boot-aarch64";

@@ -3,6 +3,7 @@
 { toolchains }:
 let
   tools = toolchains.buildTools [ "shell" "image" ];
+  derivation = toolchains.derivation or builtins.derivation;
 in
 {
   inherit tools;

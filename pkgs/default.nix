@@ -1,13 +1,13 @@
 # The packages, for one build environment. Each file is a function; what it asks for by name it gets from this set.
 #   anyStdenv    the environment for any AArch64: of what is the same for all CPUs, such as kernels
-{ stdenv, anyStdenv, lock, layerTools, baseTools }:
+{ stdenv, anyStdenv, lock, layerTools, baseTools, derivation }:
 let
   call = file:
     let function = import file;
     in function (builtins.intersectAttrs (builtins.functionArgs function) scope);
 
   scope = packages // layerTools // {
-    inherit anyStdenv lock baseTools;
+    inherit anyStdenv lock baseTools derivation;
     source = lock.source;
   };
 

@@ -3,7 +3,7 @@
 #          cancel and end threads), libcrypt
 #   gconv  the character set converters of iconv (found through GCONV_PATH)
 #   dev    the sysroot a compiler is pointed at: headers, start files, static libraries, and links to `out`
-{ lock, machine, boot }:
+{ lock, machine, boot, derivation }:
 derivation {
   name = "glibc-aarch64-linux-${lock.version "libc6:arm64"}";
   inherit (machine) system;

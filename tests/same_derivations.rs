@@ -127,8 +127,40 @@ fn same_derivations() {
     assert!(extra.is_empty(), "only ours: {extra:?}");
     assert!(theirs.keys().filter(|name| name.ends_with(".drv")).count() > 50);
 
-    // The commands that people type say the same.
+    // One flag makes everything content-addressed, from the toolchain to the images.
     let file = default_nix.to_str().expect("UTF-8");
+    let features = ["--extra-experimental-features", "ca-derivations"];
+    let flag = ["--arg", "contentAddressed", "true"];
+    for attribute in ["hello", "nxp-imx8mp-evk-debug-from-x86_64"] {
+        let args = [&[file, "-A", attribute], &flag[..], &features[..]].concat();
+        let instantiate = [&["instantiate"], &args[..]].concat();
+        let ours = world.xbuild(&instantiate).succeeds();
+        let theirs = nix("nix-instantiate", &stock, &args).succeeds();
+        assert_eq!(ours.stdout, theirs.stdout, "{attribute}");
+        let show = [
+            &["derivation", "show", "--recursive", ours.line()],
+            &features[..],
+        ]
+        .concat();
+        let shown = world.xbuild(&show).succeeds().json();
+        let mut kinds = BTreeMap::new();
+        for drv in shown["derivations"].as_object().expect("a set").values() {
+            for output in drv["outputs"].as_object().expect("a set").values() {
+                let known = output.get("hash").is_some();
+                *kinds
+                    .entry((known, output.get("method").is_some()))
+                    .or_insert(0) += 1;
+            }
+        }
+        // Either a download, or named by its contents once it is built.
+        assert_eq!(
+            kinds.keys().collect::<Vec<_>>(),
+            [&(false, true), &(true, true)],
+            "{attribute}: {kinds:?}"
+        );
+    }
+
+    // The commands that people type say the same.
     for attribute in ["hello", "nvidia-jetson-orin-nx.pigz", "toolchains.crossGcc"] {
         let ours = world
             .xbuild(&["instantiate", file, "-A", attribute])

@@ -71,7 +71,7 @@ in
     };
   };
 
-  config.system.build.vm = derivation ({
+  config.system.build.vm = pkgs.toolchains.derivation ({
     name = "${name}-vm";
     inherit (pkgs.toolchains.machine) system;
     builder = "${host.boot}/usr/bin/busybox";

@@ -7,11 +7,11 @@
 #   linux.kernelFor { board; options; }           the kernel of a board, with an image's own options
 #   linux.deviceTreesFor { board; }               the device trees of a board
 #   linux.source
-{ anyStdenv, lock, baseTools, kernel }:
+{ anyStdenv, lock, baseTools, kernel, derivation }:
 let
   stdenv = anyStdenv;
   configuration = import ./config;
-  source = import ./source.nix { inherit stdenv lock baseTools; };
+  source = import ./source.nix { inherit stdenv lock baseTools derivation; };
   inherit (source) version;
 
   common = {

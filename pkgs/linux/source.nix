@@ -1,6 +1,6 @@
 # The kernel's source as a tree of its own, read-only, from which every configuration is built (`make O=…`): changing an option
 # unpacks nothing. It is Debian's, with its fixes, less what no arm64 kernel is made from.
-{ stdenv, lock, baseTools }:
+{ stdenv, lock, baseTools, derivation }:
 let
   package = "linux-source-6.12/bookworm-backports:amd64";
   # 6.12.95-1~bpo12+1 is upstream's 6.12.95.

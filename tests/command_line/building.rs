@@ -54,8 +54,18 @@ for_each_user! {
         );
         let planned = world.xbuild(&["realise", "--dry-run", "."]).succeeds().says(&["these 2 derivations will be built:\n"]);
         assert_eq!(planned.stdout, "");
-        let order: Vec<String> = planned.stderr.lines().skip(1).map(|line| name_of(line.trim())).collect();
+        let order: Vec<String> = planned.stderr.lines().skip(1).take(2).map(|line| name_of(line.trim())).collect();
         assert_eq!(order, ["first.drv", "second.drv"]);
+        planned.says(&["expected to take 4 seconds with -j", "2 of 2 guessed, since never built in this store"]);
+        let steps = world.xbuild(&["realise", "--dry-run", "--json", "."]).succeeds().json();
+        assert_eq!(steps[0]["after"], serde_json::json!([steps[1]["drvPath"]]));
+        assert_eq!((&steps[1]["kind"], &steps[1]["expectedStartMs"]), (&"build".into(), &0.into()));
+        assert_eq!(steps[0]["expectedStartMs"], steps[1]["expectedMs"]);
+        world.write("steps.json", steps.to_string());
+        let forecast = world.xbuild(&["bench", "scheduler", "--shape", "steps.json", "--json"]).succeeds().json();
+        assert_eq!((&forecast["nodes"], &forecast["edges"]), (&2.into(), &1.into()));
+        assert_eq!(forecast["makespanMs"], forecast["lowerBoundMs"]);
+        world.xbuild(&["bench", "scheduler", "--shape", "star"]).fails(1).says(&["star: ", "fan, chain, layered, random"]);
         assert!(!world.path("result").exists());
         assert!(world.valid_paths().iter().all(|path| path.ends_with(".drv") || path.ends_with("-tools")), "{:?}", world.valid_paths());
     }

@@ -105,6 +105,7 @@ for_each_user! {
             "--eval --strict --xml -E '{ a = { x, y ? 1, ... }@all: x; b = [ (1 + 1) null ]; c = x: x; d = builtins.add; }'",
             "--eval --strict --xml --no-location set.nix -A b -A p",
             "--eval --xml set.nix -A f",
+            "--eval --strict --xml set.nix -A b",
             "--eval --strict --json set.nix -A b -A 'n'",
             "--eval --raw -E '\"a\\nb\"'",
             "--eval --strict set.nix -A b -A f -A '\"q r\"' -A b.c.1",

@@ -68,6 +68,7 @@ for_each_user! {
         world.write("syntax.nix", "{ a = 1;\n  b = ;\n}\n");
         world.write("undef.nix", "{ a = 1;\n  b = undefinedVariable;\n}\n");
         world.write("eof.nix", "let x = 1;\n");
+        world.write("twice.nix", "{ a = 1; a = 2; }\n");
         world.write("loop.nix", "import ./loop.nix\n");
         world.write("thrower.nix", "throw \"from a file\"\n");
         world.write("importer.nix", "{ a = import ./thrower.nix; }\n");

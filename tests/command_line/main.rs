@@ -5,6 +5,8 @@
 
 mod building;
 mod concurrency;
+mod content_addressed;
+mod crashes;
 mod eval_jobs;
 mod evaluating;
 mod evaluation_errors;
@@ -12,6 +14,9 @@ mod failures;
 mod interactive;
 mod machines;
 mod sandbox;
+mod scheduling;
+mod several_users;
+mod store_commands;
 mod storing;
 #[path = "../support/mod.rs"]
 mod support;

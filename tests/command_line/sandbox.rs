@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use crate::for_each_user;
 use crate::support::web::web_server;
+use crate::support::{emulate, repository};
 
 for_each_user! {
     fn only_inputs_are_visible(world) {
@@ -93,6 +94,49 @@ for_each_user! {
         assert_eq!(world.read(built.line()), "yes\n");
         world.write("again.nix", r#"derivation { name = "y"; system = "x86_64-linux"; builder = "/bin/sh"; args = [ "-c" "echo yes >$out" ]; }"#);
         world.xbuild(&["realise", "./again.nix", "--option", "sandbox-paths", "/nowhere/at/all"]).fails(100).says(&["/nowhere/at/all"]);
+    }
+
+    /// A derivation for AArch64, through an emulator that the build does not see; its output's path does not depend on that.
+    fn emulated_builds(world) {
+        world.write("tools/hello", emulate::name_writer());
+        std::fs::set_permissions(world.path("tools/hello"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        world.write(
+            "default.nix",
+            r#"derivation { name = "native"; system = "aarch64-linux"; builder = "${./tools}/hello"; args = [ (placeholder "out") ]; }"#,
+        );
+        world.tool("qemu", "qemu");
+        let emulators = format!("aarch64-linux={}", world.path("qemu").display());
+        let path = world.xbuild(&["eval", "--raw", "-E", "(import ./default.nix).outPath"]).succeeds();
+        let built = world.xbuild(&["realise", "--no-out-link", ".", "--option", "emulators", &emulators]).succeeds();
+        assert_eq!(built.line(), path.line());
+        assert_eq!(world.read(built.line()), "hello");
+        // Without the setting it is the one of the lock, which the expressions have as well.
+        world.write("other.nix", r#"derivation { name = "other"; system = "aarch64-linux"; builder = "${./tools}/hello"; args = [ (placeholder "out") ]; }"#);
+        let toolchains = repository().join("toolchains");
+        let expression = format!("(import {} {{ }}).emulator", toolchains.display());
+        let emulator = world.xbuild(&["instantiate", "-E", &expression]).succeeds();
+        world.xbuild(&["realise", "--dry-run", "./other.nix"]).succeeds().says(&[emulator.line(), "-other.drv"]);
+        world.xbuild(&["realise", "./other.nix", "--option", "emulators", "aarch64-linux=/does/not/exist"]).fails(100).says(&["the emulator /does/not/exist"]);
+    }
+
+    /// What stands in the way of builds, and how to mend it.
+    fn doctor(world) {
+        let checked = world.xbuild(&["doctor", "--offline", "--json"]).succeeds();
+        let checks: serde_json::Value = serde_json::from_str(checked.line()).unwrap();
+        let of = |name: &str| checks.as_array().unwrap().iter().find(|check| check["name"] == name).unwrap_or_else(|| panic!("{name}: {checks}"));
+        assert_eq!(of("sandbox")["state"], "ok");
+        assert_eq!(of("sandbox")["remedy"], serde_json::Value::Null);
+        assert_eq!(of("emulation")["state"], "ok");
+        for check in checks.as_array().unwrap() {
+            assert_eq!(check["state"] == "ok", check["remedy"].is_null(), "{check}");
+        }
+        world.write("default.nix", r#"import ./run.nix "x" "echo >$out" { }"#);
+        let built = world.xbuild(&["realise", "--no-out-link", "."]).succeeds();
+        let physical = world.store().join(built.line().trim_start_matches('/'));
+        xbuild_store::remove_tree(&physical).unwrap();
+        let damaged = world.xbuild(&["doctor", "--offline"]).fails(1);
+        assert!(damaged.stdout.contains("ERROR") && damaged.stdout.contains(built.line()), "{}", damaged.report());
+        assert!(damaged.stdout.contains("to mend it: `xbuild store verify --check-contents`"), "{}", damaged.report());
     }
 
     fn attributes_as_files(world) {

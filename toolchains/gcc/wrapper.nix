@@ -1,6 +1,6 @@
 # The compiler that packages call: GCC with a sysroot, the flags of a target, and what hermetic builds need. A small static
 # program in front of the compiler adds the flags (wrapper.c says which); the rest of the prefix is links.
-{ machine, tools, crossGcc, glibc, gccRuntime }:
+{ machine, tools, crossGcc, glibc, gccRuntime, derivation }:
 # name: the target's; cpuFlags: GCC's options for its CPU
 { name, cpuFlags }:
 derivation {

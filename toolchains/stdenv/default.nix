@@ -10,7 +10,7 @@
 #   outputs                    default [ "out" ]; `dev`, if there, gets headers and what only compilers read
 #   meta, passthru             information that does not enter the derivation
 # Every other attribute becomes an environment variable of the build.
-{ target, machine, buildTools, baseLayers, boot, cc, crossGcc, glibc, gccRuntime }:
+{ target, machine, buildTools, baseLayers, boot, derivation, cc, crossGcc, glibc, gccRuntime }:
 let
   isLayer = input: input ? layers && !(input ? outPath);
   dev = input: input.dev or input;

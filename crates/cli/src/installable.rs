@@ -8,7 +8,7 @@ use std::sync::Arc;
 use xbuild_eval::Pos;
 use xbuild_flake_ref::FlakeRef;
 use xbuild_realise::Wanted;
-use xbuild_realise::plan::{output_paths, read_derivation};
+use xbuild_realise::plan::read_derivation;
 use xbuild_store_model::StorePath;
 
 use crate::args::{Inputs, Source};
@@ -24,6 +24,8 @@ pub(crate) enum Expression {
     File(PathBuf),
     /// A text, given on the command line.
     Text(String),
+    /// What came from the standard input.
+    Input(Vec<u8>),
     /// A flake.
     Flake(Box<FlakeRef>),
 }
@@ -268,7 +270,7 @@ pub(crate) fn store_path(session: &Session, path: &Path) -> Option<StorePath> {
 }
 
 /// The store path that `path` is or is in, also through links, and the rest of it.
-fn in_store(session: &Session, path: &Path) -> Option<(StorePath, PathBuf)> {
+pub(crate) fn in_store(session: &Session, path: &Path) -> Option<(StorePath, PathBuf)> {
     let mut path = std::path::absolute(path).ok()?;
     for _ in 0..40 {
         if let Some((found, rest)) = session.store.logical(&path) {
@@ -315,7 +317,12 @@ pub(crate) fn valid_outputs(
     for path in named_paths(session, names)? {
         if path.is_derivation() {
             let derivation = read_derivation(&session.store, &path)?;
-            outputs.extend(output_paths(&path, &derivation, None)?.into_values());
+            outputs.extend(
+                session
+                    .output_paths()
+                    .require(&path, &derivation, None)?
+                    .into_values(),
+            );
         } else {
             outputs.push(path);
         }
@@ -355,7 +362,11 @@ fn named_paths(session: &Arc<Session>, names: &[String]) -> Result<Vec<StorePath
                 Wanted::Path(path) => paths.push(path),
                 Wanted::Outputs(drv, outputs) => {
                     let derivation = read_derivation(&session.store, &drv)?;
-                    paths.extend(output_paths(&drv, &derivation, outputs.as_ref())?.into_values());
+                    let outputs =
+                        session
+                            .output_paths()
+                            .require(&drv, &derivation, outputs.as_ref())?;
+                    paths.extend(outputs.into_values());
                 }
             }
         }

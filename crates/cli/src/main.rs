@@ -22,7 +22,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use xbuild_eval::allocator::EndingAllocator;
 
-use crate::args::{Cli, Command};
+use crate::args::{Bench, Cli, Command};
 
 /// An evaluation can need more memory than there is, and that is an error like others.
 #[global_allocator]
@@ -44,7 +44,9 @@ fn main() -> ExitCode {
         Command::Check(args) => commands::check::run(&common, args),
         Command::Targets(args) => commands::targets::run(&common, args),
         Command::Boot(args) => commands::boot::run(&common, args),
+        Command::Doctor(args) => commands::doctor::run(&common, args),
         Command::Test(args) => commands::test::run(&common, args),
+        Command::Bench(Bench::Scheduler(args)) => commands::bench::scheduler(&common, args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

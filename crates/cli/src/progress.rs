@@ -229,9 +229,25 @@ impl Observer for Printer {
                     );
                 }
             }
+            Event::AlreadyBuilt { drv, kind } => {
+                let mut state = self.state();
+                match kind {
+                    StepKind::Fetch => state.fetched += 1,
+                    StepKind::Build | StepKind::Rebuild => state.built += 1,
+                }
+                self.refresh(&state);
+                drop(state);
+                if self.bar.is_none() {
+                    self.line(format!("already built {drv}").as_bytes());
+                }
+            }
             Event::Failed { drv, message } => {
                 self.state().running.retain(|running| running.drv != *drv);
                 self.line(format!("error: {message}").as_bytes());
+            }
+            Event::Retried { drv, message } => {
+                self.state().running.retain(|running| running.drv != *drv);
+                self.line(format!("warning: {message}").as_bytes());
             }
             Event::Warning { message } => self.line(format!("warning: {message}").as_bytes()),
         }

@@ -7,7 +7,9 @@ use std::sync::{Arc, OnceLock};
 use xbuild_fetch::{FetchOptions, Fetcher, Mirrors};
 use xbuild_inputs::{InputOptions, RegistryFiles};
 use xbuild_realise::eval_host::Build;
-use xbuild_realise::{Error, Mode, Observer, Realiser, Settings, StoreHost, Wanted};
+use xbuild_realise::{
+    Error, Mode, Observer, OutputPaths, Realised, Realiser, Settings, StoreHost, Wanted,
+};
 use xbuild_sandbox::{CancelToken, Sandbox};
 use xbuild_store::{Cancelled, Notify, Store, StoreOptions};
 
@@ -83,7 +85,12 @@ impl Session {
         .map_err(|error| Failure::text(format!("cannot watch for signals: {error}")))?;
         let options = |read_only| {
             let asked = cancel.clone();
+            let chosen = &settings.store;
             StoreOptions {
+                fsync_metadata: chosen.fsync_metadata,
+                fsync_store_paths: chosen.fsync_store_paths,
+                sync_before_registering: chosen.sync_before_registering,
+                auto_optimise: chosen.auto_optimise,
                 notify: Some(Notify(Arc::new(|line| output::note(line)))),
                 cancelled: Some(Cancelled(Arc::new(move || asked.is_cancelled()))),
                 read_only,
@@ -183,11 +190,16 @@ impl Session {
     }
 
     /// Realises `wanted` in the middle of an evaluation.
-    fn realise_for_evaluation(&self, wanted: &[Wanted]) -> Result<(), Error> {
+    fn realise_for_evaluation(&self, wanted: &[Wanted]) -> Result<Vec<Realised>, Error> {
         let printer = Printer::new(false);
         let result = self.with_realiser(&printer, |realiser| realiser.realise(wanted, Mode::Build));
         printer.finish();
-        result.map(|_| ())
+        result
+    }
+
+    /// Where outputs are in the store.
+    pub(crate) fn output_paths(&self) -> OutputPaths<'_> {
+        OutputPaths::new(&self.store, &self.settings.experimental_features)
     }
 
     /// The evaluator's view of the world.
@@ -269,7 +281,7 @@ impl Session {
 }
 
 /// `--store`, else `xbuild/store` in the user's data directory (XDG Base Directory Specification).
-fn store_root(common: &Common) -> Result<PathBuf, Failure> {
+pub(crate) fn store_root(common: &Common) -> Result<PathBuf, Failure> {
     if let Some(root) = &common.store {
         return Ok(root.clone());
     }

@@ -5,55 +5,71 @@
 //! lists are in the order of their keys' bytes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use xbuild_store_model::{Hash, HashAlgo, Hasher};
 
 use crate::{BStr, Derivation, Output};
 
-/// The bytes of the `.drv` file.
-pub(crate) fn write(drv: &Derivation) -> Vec<u8> {
-    let inputs = drv
-        .input_drvs
-        .iter()
-        .map(|(path, outputs)| (path.to_string(), outputs));
-    write_with(drv, inputs, false)
+/// The ATerm of a derivation.
+pub(crate) struct Text {
+    /// All of it.
+    pub(crate) bytes: Vec<u8>,
+    /// Where in it the list of input derivations is.
+    inputs: Range<usize>,
 }
 
-/// The ATerm with each input derivation's path replaced by a hash, and, where
-/// `mask` is set, with every output path left out: what the hash modulo is
-/// taken of.
-pub(crate) fn write_modulo(
-    drv: &Derivation,
-    inputs: &BTreeMap<String, BTreeSet<String>>,
-    mask: bool,
-) -> Vec<u8> {
-    write_with(drv, inputs.iter(), mask)
+impl Text {
+    /// The SHA-256 of this text with another list of input derivations, as
+    /// [`input_list`] writes it.
+    pub(crate) fn hash_with_inputs(&self, inputs: &[u8]) -> Hash {
+        let mut hasher = Hasher::new(HashAlgo::Sha256);
+        hasher.update(&self.bytes[..self.inputs.start]);
+        hasher.update(inputs);
+        hasher.update(&self.bytes[self.inputs.end..]);
+        hasher.finish()
+    }
 }
 
-fn write_with<'a, K: AsRef<str>>(
-    drv: &'a Derivation,
+/// The list of input derivations, each by what stands for it.
+pub(crate) fn input_list(inputs: &BTreeMap<String, BTreeSet<String>>) -> Vec<u8> {
+    let mut out = Vec::new();
+    write_inputs(&mut out, inputs.iter());
+    out
+}
+
+fn write_inputs<'a, K: AsRef<str>>(
+    out: &mut Vec<u8>,
     inputs: impl Iterator<Item = (K, &'a BTreeSet<String>)>,
-    mask: bool,
-) -> Vec<u8> {
-    let mut out = Vec::with_capacity(size_hint(drv));
-    out.extend_from_slice(b"Derive(");
-
-    list(&mut out, drv.outputs.iter(), |out, (name, output)| {
-        out.push(b'(');
-        string(out, name.as_bytes());
-        if mask {
-            out.extend_from_slice(br#","","","""#);
-        } else {
-            write_output(out, output);
-        }
-        out.push(b')');
-    });
-    out.push(b',');
-    list(&mut out, inputs, |out, (key, names)| {
+) {
+    list(out, inputs, |out, (key, names)| {
         out.push(b'(');
         plain(out, key.as_ref());
         out.push(b',');
         list(out, names.iter(), |out, name| plain(out, name));
         out.push(b')');
     });
+}
+
+/// The contents of the `.drv` file; where `mask` is set, with every output path left out, as the hash modulo is taken of.
+pub(crate) fn write(drv: &Derivation, mask: bool) -> Text {
+    let mut out = Vec::with_capacity(size_hint(drv));
+    out.extend_from_slice(b"Derive(");
+
+    list(&mut out, drv.outputs.iter(), |out, (name, output)| {
+        out.push(b'(');
+        string(out, name.as_bytes());
+        write_output(out, output, mask);
+        out.push(b')');
+    });
+    out.push(b',');
+    let start = out.len();
+    let inputs = drv.input_drvs.iter();
+    write_inputs(
+        &mut out,
+        inputs.map(|(path, outputs)| (path.to_string(), outputs)),
+    );
+    let inputs = start..out.len();
     out.push(b',');
     list(&mut out, drv.input_srcs.iter(), |out, path| {
         plain(out, &path.to_string());
@@ -80,16 +96,17 @@ fn write_with<'a, K: AsRef<str>>(
         out.push(b')');
     });
     out.push(b')');
-    out
+    Text { bytes: out, inputs }
 }
 
 fn is_output(drv: &Derivation, variable: &BStr) -> bool {
     std::str::from_utf8(variable).is_ok_and(|name| drv.outputs.contains_key(name))
 }
 
-/// The three strings behind an output's name.
-fn write_output(out: &mut Vec<u8>, output: &Output) {
+/// The three strings behind an output's name, without the path if `mask` is set.
+fn write_output(out: &mut Vec<u8>, output: &Output, mask: bool) {
     let (path, algo, hash) = match output {
+        Output::InputAddressed(_) if mask => Default::default(),
         Output::InputAddressed(path) => (path.to_string(), String::new(), String::new()),
         Output::Fixed { path, method, hash } => (
             path.to_string(),
@@ -138,22 +155,39 @@ fn plain(out: &mut Vec<u8>, text: &str) {
 
 fn string(out: &mut Vec<u8>, text: &[u8]) {
     out.push(b'"');
-    let mut start = 0;
-    for (i, &byte) in text.iter().enumerate() {
+    let mut rest = text;
+    loop {
+        let (as_it_is, special) = rest.split_at(special_byte(rest));
+        out.extend_from_slice(as_it_is);
+        let [byte, after @ ..] = special else {
+            break;
+        };
         let escape = match byte {
-            b'"' => b'"',
-            b'\\' => b'\\',
             b'\n' => b'n',
             b'\r' => b'r',
             b'\t' => b't',
-            _ => continue,
+            other => *other,
         };
-        out.extend_from_slice(&text[start..i]);
         out.extend_from_slice(&[b'\\', escape]);
-        start = i + 1;
+        rest = after;
     }
-    out.extend_from_slice(&text[start..]);
     out.push(b'"');
+}
+
+/// Where the first byte is that needs an escape, or the length.
+fn special_byte(text: &[u8]) -> usize {
+    const STEP: usize = 32;
+    let special = |byte: u8| matches!(byte, b'"' | b'\\' | b'\n' | b'\r' | b'\t');
+    let mut at = 0;
+    for step in text.chunks_exact(STEP) {
+        // Without a way out of the loop, it is compiled to a few instructions on all bytes at once.
+        if step.iter().fold(false, |any, byte| any | special(*byte)) {
+            break;
+        }
+        at += STEP;
+    }
+    let rest = text[at..].iter().position(|byte| special(*byte));
+    rest.map_or(text.len(), |further| at + further)
 }
 
 /// Roughly how many bytes it will be.

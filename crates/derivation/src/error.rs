@@ -100,16 +100,6 @@ pub enum Error {
         /// The path it states.
         found: StorePath,
     },
-    /// Something of Nix's experimental features that cannot be built here.
-    #[error("derivation '{name}': {what} is not supported: {hint}")]
-    Unsupported {
-        /// The derivation's name.
-        name: String,
-        /// What is asked for.
-        what: &'static str,
-        /// What to do instead.
-        hint: &'static str,
-    },
     /// JSON can only carry UTF-8.
     #[error(
         "derivation '{name}' cannot be shown as JSON: {what} is not valid UTF-8 (byte offset {offset})"

@@ -25,6 +25,7 @@ mod json;
 pub mod modulo;
 mod output;
 mod parse;
+mod resolve;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,8 +33,9 @@ use xbuild_store_model::store_path::{DRV_EXTENSION, make_text_path};
 use xbuild_store_model::{ContentAddressMethod, Hash, HashAlgo, StorePath};
 
 pub use error::{AtermError, Error, Result};
-pub use modulo::{DrvHash, fill_outputs, hash_modulo};
+pub use modulo::{DrvHash, Filled, fill_outputs, hash_modulo, output_hashes};
 pub use output::Output;
+pub use resolve::replace_all;
 
 /// A string of the Nix language: any bytes.
 pub type BStr = Vec<u8>;
@@ -86,7 +88,7 @@ impl Derivation {
     /// The bytes of the `.drv` file.
     #[must_use]
     pub fn to_aterm(&self) -> Vec<u8> {
-        aterm::write(self)
+        aterm::write(self, false).bytes
     }
 
     /// What `nix derivation show` prints for this derivation, without the
@@ -112,12 +114,11 @@ impl Derivation {
     /// When the name breaks the rules of store path names.
     pub fn drv_path_of(&self, aterm: &[u8]) -> Result<StorePath> {
         let hash = Hash::of(HashAlgo::Sha256, aterm);
-        let path = make_text_path(
+        Ok(make_text_path(
             &format!("{}{DRV_EXTENSION}", self.name),
             &hash,
             &self.references(),
-        )?;
-        Ok(path)
+        )?)
     }
 
     /// The references of the `.drv` file: its input sources and derivations.
@@ -143,46 +144,19 @@ impl Derivation {
         }
     }
 
-    /// Whether this can be built here: whether every output's path is known
-    /// before the build.
-    ///
-    /// # Errors
-    /// When it needs one of Nix's experimental features; names which.
-    pub fn require_buildable(&self) -> Result<()> {
-        let unsupported = |what, hint| Error::Unsupported {
-            name: self.name.clone(),
-            what,
-            hint,
-        };
-        for output in self.outputs.values() {
-            return Err(match output {
-                Output::InputAddressed(_)
-                | Output::Fixed {
-                    method: ContentAddressMethod::Fixed(_),
-                    ..
-                } => continue,
-                Output::Fixed {
-                    method: ContentAddressMethod::Text,
-                    ..
-                } => unsupported(
-                    "a fixed output hashed as text (experimental feature 'dynamic-derivations')",
-                    "set outputHashMode to \"flat\" or \"recursive\"",
-                ),
-                Output::Floating { .. } => unsupported(
-                    "a content-addressed output whose hash is not given (experimental feature 'ca-derivations')",
-                    "remove __contentAddressed, or give outputHash",
-                ),
-                Output::Deferred => unsupported(
-                    "a dependency on a content-addressed output whose hash is not given (experimental feature 'ca-derivations')",
-                    "remove __contentAddressed from the derivations it depends on",
-                ),
-                Output::Impure { .. } => unsupported(
-                    "an impure output (experimental feature 'impure-derivations')",
-                    "remove __impure",
-                ),
-            });
-        }
-        Ok(())
+    /// Whether the outputs are made anew each time, and may differ
+    /// (`impure-derivations`).
+    #[must_use]
+    pub fn is_impure(&self) -> bool {
+        self.outputs
+            .values()
+            .any(|output| matches!(output, Output::Impure { .. }))
+    }
+
+    /// Whether the paths of all outputs are known before the build.
+    #[must_use]
+    pub fn has_known_paths(&self) -> bool {
+        self.outputs.values().all(|output| output.path().is_some())
     }
 
     /// The outputs' paths, `None` where the path is not known before the

@@ -23,8 +23,18 @@ pub enum DrvHash {
     /// A fixed-output derivation: one hash for each output.
     Fixed(BTreeMap<String, Hash>),
     /// A derivation with an output whose path is not known before the build,
-    /// or one that depends on such: it has no hash.
-    Deferred,
+    /// or one that depends on such: its hash gives no paths, but names its
+    /// outputs in realisations.
+    Deferred(Hash),
+}
+
+/// A derivation with its output paths filled in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Filled {
+    /// What [`hash_modulo`] is of it.
+    pub hash: DrvHash,
+    /// What [`Derivation::to_aterm`] is of it.
+    pub aterm: Vec<u8>,
 }
 
 /// The hash modulo of `drv`, whose output paths must be filled in already.
@@ -38,16 +48,46 @@ pub fn hash_modulo<E: From<Error>>(
     drv: &Derivation,
     resolver: &mut dyn FnMut(&StorePath) -> Result<DrvHash, E>,
 ) -> Result<DrvHash, E> {
-    match Kind::of(drv)? {
-        Kind::Fixed => Ok(fixed_hashes(drv)),
-        Kind::Deferred | Kind::Floating => Ok(DrvHash::Deferred),
-        Kind::InputAddressed => Ok(match input_hashes(drv, resolver)? {
-            Some(inputs) => DrvHash::Regular(Hash::of(
-                HashAlgo::Sha256,
-                &aterm::write_modulo(drv, &inputs, false),
-            )),
-            None => DrvHash::Deferred,
-        }),
+    let kind = Kind::of(drv)?;
+    if kind == Kind::Fixed {
+        return Ok(fixed_hashes(drv));
+    }
+    let inputs = input_hashes(drv, resolver)?;
+    Ok(whole_hash(kind, &inputs, &aterm::write(drv, false)))
+}
+
+/// The hashes that, with the outputs' names, stand for the outputs in
+/// realisations: those of the ATerm as [`hash_modulo`] takes it, but without
+/// the outputs' paths, since an output must be found before its path is known.
+///
+/// # Errors
+/// As [`hash_modulo`].
+pub fn output_hashes<E: From<Error>>(
+    drv: &Derivation,
+    resolver: &mut dyn FnMut(&StorePath) -> Result<DrvHash, E>,
+) -> Result<BTreeMap<String, Hash>, E> {
+    if Kind::of(drv)? == Kind::Fixed
+        && let DrvHash::Fixed(hashes) = fixed_hashes(drv)
+    {
+        return Ok(hashes);
+    }
+    let inputs = input_hashes(drv, resolver)?;
+    let hash = aterm::write(drv, true).hash_with_inputs(&inputs.list);
+    Ok(drv
+        .outputs
+        .keys()
+        .map(|name| (name.clone(), hash))
+        .collect())
+}
+
+/// The hash modulo of a derivation that is not a fixed-output one, from its
+/// ATerm.
+fn whole_hash(kind: Kind, inputs: &Inputs, aterm: &aterm::Text) -> DrvHash {
+    let hash = aterm.hash_with_inputs(&inputs.list);
+    if kind == Kind::InputAddressed && !inputs.deferred {
+        DrvHash::Regular(hash)
+    } else {
+        DrvHash::Deferred(hash)
     }
 }
 
@@ -74,8 +114,7 @@ fn fixed_hashes(drv: &Derivation) -> DrvHash {
 /// the environment variables named after the outputs, as `derivationStrict`
 /// does. Outputs to be computed are [`Output::Deferred`]; they stay so, with
 /// an empty variable, if an input's path is not known before its build. The
-/// variables of floating outputs get Nix's placeholder. Returns what
-/// [`hash_modulo`] is of the derivation then.
+/// variables of floating outputs get Nix's placeholder.
 ///
 /// # Errors
 /// Those of `resolver`; and when a path that is already there is wrong, the
@@ -83,38 +122,46 @@ fn fixed_hashes(drv: &Derivation) -> DrvHash {
 pub fn fill_outputs<E: From<Error>>(
     drv: &mut Derivation,
     resolver: &mut dyn FnMut(&StorePath) -> Result<DrvHash, E>,
-) -> Result<DrvHash, E> {
+) -> Result<Filled, E> {
+    let filled = |kind, inputs: &Inputs, drv: &Derivation| {
+        let text = aterm::write(drv, false);
+        Filled {
+            hash: whole_hash(kind, inputs, &text),
+            aterm: text.bytes,
+        }
+    };
     match Kind::of(drv)? {
         Kind::Fixed => {
             fill_fixed(drv)?;
-            Ok(fixed_hashes(drv))
+            Ok(Filled {
+                hash: fixed_hashes(drv),
+                aterm: drv.to_aterm(),
+            })
         }
         Kind::Floating => {
             for name in drv.outputs.keys() {
                 drv.env
                     .insert(name.clone().into(), hash_placeholder(name).into());
             }
-            Ok(DrvHash::Deferred)
+            let inputs = input_hashes(drv, resolver)?;
+            Ok(filled(Kind::Floating, &inputs, drv))
         }
         Kind::InputAddressed | Kind::Deferred => {
             let inputs = input_hashes(drv, resolver)?;
             // The variables count as present and empty in the hash, and stay
             // so where the paths must wait.
-            if inputs.is_none() {
+            if inputs.deferred {
                 refuse_known_paths(drv)?;
             }
             for name in drv.outputs.keys() {
                 drv.env.insert(name.clone().into(), Vec::new());
             }
-            let Some(inputs) = inputs else {
-                return Ok(DrvHash::Deferred);
-            };
-            let masked = aterm::write_modulo(drv, &inputs, true);
-            fill_input_addressed(drv, &Hash::of(HashAlgo::Sha256, &masked))?;
-            Ok(DrvHash::Regular(Hash::of(
-                HashAlgo::Sha256,
-                &aterm::write_modulo(drv, &inputs, false),
-            )))
+            if inputs.deferred {
+                return Ok(filled(Kind::Deferred, &inputs, drv));
+            }
+            let masked = aterm::write(drv, true).hash_with_inputs(&inputs.list);
+            fill_input_addressed(drv, &masked)?;
+            Ok(filled(Kind::InputAddressed, &inputs, drv))
         }
     }
 }
@@ -172,17 +219,27 @@ fn wrong_path(name: &str, output: &str, found: &StorePath, expected: &StorePath)
     }
 }
 
-/// The inputs with their paths replaced by hashes; `None` if one has none.
+/// The input derivations of a derivation, as they stand in its hash.
+struct Inputs {
+    /// The list in the ATerm that is hashed.
+    list: Vec<u8>,
+    /// Whether one of them is [`DrvHash::Deferred`].
+    deferred: bool,
+}
+
+/// The inputs with their paths replaced by hashes.
 fn input_hashes<E: From<Error>>(
     drv: &Derivation,
     resolver: &mut dyn FnMut(&StorePath) -> Result<DrvHash, E>,
-) -> Result<Option<BTreeMap<String, BTreeSet<String>>>, E> {
-    let mut inputs: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+) -> Result<Inputs, E> {
+    let mut by_hash: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut deferred = false;
     for (path, outputs) in &drv.input_drvs {
-        match resolver(path)? {
-            DrvHash::Deferred => return Ok(None),
-            DrvHash::Regular(hash) => {
-                inputs
+        let input = resolver(path)?;
+        deferred |= matches!(input, DrvHash::Deferred(_));
+        match input {
+            DrvHash::Regular(hash) | DrvHash::Deferred(hash) => {
+                by_hash
                     .entry(hash.to_base16())
                     .or_default()
                     .extend(outputs.iter().cloned());
@@ -194,7 +251,7 @@ fn input_hashes<E: From<Error>>(
                         input: path.clone(),
                         output: output.clone(),
                     })?;
-                    inputs
+                    by_hash
                         .entry(hash.to_base16())
                         .or_default()
                         .insert("out".to_owned());
@@ -202,7 +259,10 @@ fn input_hashes<E: From<Error>>(
             }
         }
     }
-    Ok(Some(inputs))
+    Ok(Inputs {
+        list: aterm::input_list(&by_hash),
+        deferred,
+    })
 }
 
 /// What all outputs of a derivation have in common.

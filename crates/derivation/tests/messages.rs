@@ -124,7 +124,8 @@ fn wrong_paths() {
     wrong
         .input_drvs
         .insert(input, BTreeSet::from(["out".to_owned()]));
-    let deferred = &mut |_: &StorePath| Ok::<_, Error>(DrvHash::Deferred);
+    let hash = Hash::of(HashAlgo::Sha256, b"");
+    let deferred = &mut |_: &StorePath| Ok::<_, Error>(DrvHash::Deferred(hash));
     let error = fill_outputs(&mut wrong, deferred).expect_err("must fail");
     insta::assert_snapshot!(error, @"derivation 'x' states the path '/nix/store/00bgd045z0d4icpbc2yyz4gx48ak44la-x' for output 'out', but it depends on an output whose path is only known after its build");
     let fixed = &mut |_: &StorePath| Ok::<_, Error>(DrvHash::Fixed(BTreeMap::new()));

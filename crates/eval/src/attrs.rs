@@ -32,7 +32,7 @@ impl Attrs {
     }
 
     /// The attribute of a name. `hint` is of the place in the program that asks: the index where it found the name last
-    /// time, which is right for the same set and for sets made at the same place.
+    /// time, or found that it is missing, which is right for the same set and for sets made at the same place.
     #[inline]
     #[must_use]
     pub fn get_hinted(self, name: Symbol, hint: &Cell<u32>) -> Option<Attr> {
@@ -40,14 +40,17 @@ impl Attrs {
             return self.get(name);
         }
         let attrs = self.as_slice();
-        if let Some(attr) = attrs.get(hint.get() as usize)
-            && attr.name == name
-        {
-            return Some(*attr);
+        let index = hint.get() as usize;
+        match attrs.get(index) {
+            Some(attr) if attr.name == name => return Some(*attr),
+            Some(attr) if attr.name < name => {}
+            _ if index > attrs.len() => {}
+            _ if index == 0 || attrs[index - 1].name < name => return None,
+            _ => {}
         }
-        let index = position(attrs, name)?;
+        let index = attrs.partition_point(|attr| attr.name < name);
         hint.set(index as u32);
-        Some(attrs[index])
+        attrs.get(index).filter(|attr| attr.name == name).copied()
     }
 
     /// The value of a name.
@@ -76,7 +79,7 @@ impl Attrs {
             // the base are more than some √n attributes for each that is added.
             let size = layers.top.len() + other.len();
             if size.saturating_mul(size) <= 4 * layers.base.len() {
-                let top = merge(heap, layers.top.as_slice(), other.as_slice());
+                let top = heap.merged_attrs(layers.top.as_slice(), other.as_slice());
                 return heap.layered_attrs(layers.base, top, len);
             }
         } else if other.len() >= LARGE && self.len() <= other.len() / 4 && other.layers().is_none()
@@ -85,7 +88,7 @@ impl Attrs {
             let top = heap.attrs_from_iter(self.len(), missing);
             return heap.layered_attrs(other.flat(), top, other.len() + top.len());
         }
-        merge(heap, self.as_slice(), other.as_slice())
+        heap.merged_attrs(self.as_slice(), other.as_slice())
     }
 }
 
@@ -100,60 +103,6 @@ fn position(attrs: &[Attr], name: Symbol) -> Option<usize> {
 #[inline]
 fn find(attrs: &[Attr], name: Symbol) -> Option<Attr> {
     position(attrs, name).map(|index| attrs[index])
-}
-
-/// The set of the attributes of both; where both have a name, the right one counts.
-pub(crate) fn merge(heap: Heap, left: &[Attr], right: &[Attr]) -> Attrs {
-    let common = count_common(left, right);
-    heap.attrs_from_iter(left.len() + right.len() - common, Merge { left, right })
-}
-
-/// How many names both have.
-fn count_common(left: &[Attr], right: &[Attr]) -> usize {
-    let (mut i, mut j, mut common) = (0, 0, 0);
-    while i < left.len() && j < right.len() {
-        let (a, b) = (left[i].name, right[j].name);
-        common += usize::from(a == b);
-        i += usize::from(a <= b);
-        j += usize::from(b <= a);
-    }
-    common
-}
-
-/// Both sets in order; where both have a name, the right one wins.
-struct Merge<'a> {
-    left: &'a [Attr],
-    right: &'a [Attr],
-}
-
-impl Iterator for Merge<'_> {
-    type Item = Attr;
-
-    #[inline]
-    fn next(&mut self) -> Option<Attr> {
-        match (self.left, self.right) {
-            ([a, left @ ..], [b, right @ ..]) => {
-                if a.name < b.name {
-                    self.left = left;
-                    return Some(*a);
-                }
-                if a.name == b.name {
-                    self.left = left;
-                }
-                self.right = right;
-                Some(*b)
-            }
-            ([a, left @ ..], []) => {
-                self.left = left;
-                Some(*a)
-            }
-            ([], [b, right @ ..]) => {
-                self.right = right;
-                Some(*b)
-            }
-            ([], []) => None,
-        }
-    }
 }
 
 /// Puts an attribute set together, in any order.

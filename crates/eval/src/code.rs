@@ -108,10 +108,8 @@ pub enum Code {
     Binary(&'static BinaryCode),
     /// `"…${…}…"`
     Interpolation {
-        /// The parts, at least one.
+        /// The parts, at least one, and where each is.
         parts: &'static [(CodeRef, Pos)],
-        /// Where the string is.
-        pos: Pos,
     },
     /// `./…${…}…`: the first part is a path constant.
     PathInterpolation {
@@ -157,8 +155,8 @@ pub struct SelectCode {
 
 /// One name of an attribute path.
 pub enum NameCode {
-    /// Known.
-    Static(Symbol, Pos),
+    /// Known: the name, where it is, and where it was found last, for [`crate::attrs::Attrs::get_hinted`].
+    Static(Symbol, Pos, Cell<u32>),
     /// To be computed.
     Dynamic(CodeRef, Pos),
 }
@@ -217,6 +215,21 @@ pub struct LambdaCode {
     pub formals: Option<FormalsCode>,
     /// The body.
     pub body: Body,
+}
+
+impl LambdaCode {
+    /// If this is the outer one of two functions (`a: b: …`): the inner one, and its body.
+    #[inline]
+    #[must_use]
+    pub fn two(&self) -> Option<(&'static Self, CodeRef)> {
+        match self.body {
+            Body::Lambda(inner) if self.outer_params == 0 => match inner.body {
+                Body::Code(body) => Some((inner, body)),
+                Body::Lambda(_) => None,
+            },
+            _ => None,
+        }
+    }
 }
 
 /// What a function does with its argument.

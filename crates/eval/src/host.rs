@@ -105,6 +105,10 @@ pub type PathFilter<'a> = dyn FnMut(&Path, FileType) -> HostResult<bool> + 'a;
 pub trait Host {
     /// The contents of a file.
     fn read_file(&self, path: &Path) -> HostResult<Vec<u8>>;
+    /// Whether the system finds a file by the path that the evaluation has for it, so that others than the host may read it.
+    fn is_plain(&self, _path: &Path) -> bool {
+        false
+    }
     /// The entries of a directory, in any order, without `.` and `..`.
     fn read_dir(&self, path: &Path) -> HostResult<Vec<(OsString, FileType)>>;
     /// The type of a file, not following a symlink in the last component; `None` if there is nothing.
@@ -138,8 +142,9 @@ pub trait Host {
         filter: Option<&mut PathFilter<'_>>,
         expected: Option<Hash>,
     ) -> HostResult<StorePath>;
-    /// Writes a derivation; it may be delayed until [`Host::flush`] or until something asks for it.
-    fn add_derivation(&self, derivation: &Derivation) -> HostResult<StorePath>;
+    /// Writes a derivation, the ATerm of which is given too; it may be delayed until [`Host::flush`] or until something asks
+    /// for it.
+    fn add_derivation(&self, derivation: &Derivation, aterm: Vec<u8>) -> HostResult<StorePath>;
     /// A derivation that is in the store (or was added).
     fn read_derivation(&self, path: &StorePath) -> HostResult<Derivation>;
     /// A path with everything it refers to, directly or not, in any order. Of a derivation that was added, that is its
@@ -149,8 +154,8 @@ pub trait Host {
     fn is_valid(&self, path: &StorePath) -> HostResult<bool>;
     /// What a valid path refers to; `builtins.readFile` passes on those that a file in it has.
     fn references(&self, path: &StorePath) -> HostResult<Vec<StorePath>>;
-    /// Builds or substitutes what the evaluation needs now.
-    fn realise(&self, wanted: &[Requisite]) -> HostResult<()>;
+    /// Builds or substitutes what the evaluation needs now. Gives the path of each.
+    fn realise(&self, wanted: &[Requisite]) -> HostResult<Vec<StorePath>>;
     /// Where a store path is on disk.
     fn physical(&self, path: &StorePath) -> PathBuf;
     /// Downloads a file into the store.

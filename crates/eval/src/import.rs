@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bumpalo::Bump;
 use xbuild_syntax::Lints;
@@ -16,6 +17,7 @@ use crate::derivation::{FETCHURL_PATH, FETCHURL_TEXT};
 use crate::error::{EvalError, Result};
 use crate::eval::canonical_path;
 use crate::host::FileType;
+use crate::parse_ahead::{Named, ParseAhead};
 use crate::position::{Base, Pos};
 use crate::string::{ContextElem, ContextSet};
 use crate::value::{Builtin, Value};
@@ -38,6 +40,9 @@ const MAX_LINKS: usize = 1024;
 /// What messages call a text that is not in a file.
 pub(crate) const TEXT_NAME: &str = "«string»";
 
+/// What messages call a text from the standard input.
+pub const INPUT_NAME: &str = "«stdin»";
+
 impl Evaluator {
     /// Evaluates a file (of a directory: its `default.nix`), once.
     ///
@@ -56,6 +61,16 @@ impl Evaluator {
     pub fn eval_expr(&mut self, text: &str, base_dir: &Path) -> Result<Value> {
         let program =
             self.parse_and_compile(text.as_bytes().into(), TEXT_NAME.to_owned(), base_dir, &[])?;
+        self.run_program(program, &[])
+    }
+
+    /// As [`Evaluator::eval_expr`], for what came from the standard input.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be parsed or evaluated.
+    pub fn eval_input(&mut self, text: &[u8], base_dir: &Path) -> Result<Value> {
+        let program = self.parse_and_compile(text.into(), INPUT_NAME.to_owned(), base_dir, &[])?;
         self.run_program(program, &[])
     }
 
@@ -85,7 +100,7 @@ impl Evaluator {
     /// If it cannot be parsed, or a variable in it is nowhere.
     pub fn show_parsed(&mut self, text: &[u8], name: String, base_dir: &Path) -> Result<Vec<u8>> {
         self.with_parsed(text.into(), name, base_dir, |evaluator, expr, base| {
-            compile::compile(evaluator, expr, base, &[])?;
+            compile::compile(evaluator, expr, base, &[], None)?;
             Ok(xbuild_syntax::print::show(expr, &evaluator.symbols))
         })
     }
@@ -98,8 +113,39 @@ impl Evaluator {
         names: &[Symbol],
     ) -> Result<Program> {
         self.with_parsed(text, name, base_dir, |evaluator, expr, base| {
-            compile::compile(evaluator, expr, base, names)
+            compile::compile(evaluator, expr, base, names, None)
         })
+    }
+
+    /// Asks for the files that a text names to be parsed ahead.
+    pub(crate) fn parse_ahead(&mut self, named: Named) {
+        if !self.may_parse_ahead() {
+            return;
+        }
+        let new = named.likely(|path| self.may_read_ahead(path));
+        if new.is_empty() {
+            return;
+        }
+        if self.parse_ahead.is_none() {
+            let pipe_operators = self.settings.has_feature("pipe-operators");
+            self.parse_ahead = ParseAhead::start(pipe_operators, self.home(), self.is_limited());
+        }
+        if let Some(ahead) = &mut self.parse_ahead {
+            ahead.ask(new);
+        }
+    }
+
+    /// Lints are told of when a file is imported, and by those who see what is imported.
+    pub(crate) fn may_parse_ahead(&self) -> bool {
+        self.settings.parse_ahead && self.settings.lints.ignore_all()
+    }
+
+    /// The home directory, for `~/…`.
+    fn home(&self) -> Option<PathBuf> {
+        if self.settings.pure {
+            return None;
+        }
+        self.host.env(OsStr::new("HOME")).map(PathBuf::from)
     }
 
     /// Parses a text and hands the tree to `work`, after which it is thrown away.
@@ -114,11 +160,7 @@ impl Evaluator {
         let text = self.sources.text(id).clone();
         let base = self.positions.add(id, text.len());
         let arena = Bump::new();
-        let home = if self.settings.pure {
-            None
-        } else {
-            self.host.env(OsStr::new("HOME")).map(PathBuf::from)
-        };
+        let home = self.home();
         let levels = self.settings.lints;
         let lints = (!levels.ignore_all()).then(|| Lints::new(levels));
         let features = xbuild_syntax::Features {
@@ -178,6 +220,14 @@ impl Evaluator {
             );
         }
         self.check_readable(file, pos)?;
+        let name = file.to_string_lossy().into_owned();
+        let ahead = self.parse_ahead.as_mut();
+        if let Some(parsed) = ahead.and_then(|ahead| ahead.take(file)) {
+            let id = self.sources.add(name, Arc::clone(&parsed.text));
+            let base = self.positions.add(id, parsed.text.len());
+            let tree = parsed.tree.borrow_dependent();
+            return compile::compile(self, tree, base, names, Some(&parsed.symbols));
+        }
         let text = match self.host.read_file(file) {
             Ok(text) => text,
             Err(_) if matches!(self.host.file_type(file), Ok(None)) => {
@@ -189,12 +239,7 @@ impl Evaluator {
             Err(error) => return Err(EvalError::new(pos, error.to_string())),
         };
         let base_dir = file.parent().unwrap_or(Path::new("/")).to_owned();
-        self.parse_and_compile(
-            text.into(),
-            file.to_string_lossy().into_owned(),
-            &base_dir,
-            names,
-        )
+        self.parse_and_compile(text.into(), name, &base_dir, names)
     }
 
     /// The file to read: symlinks in the last component are followed, and a directory stands for its `default.nix`.

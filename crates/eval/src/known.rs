@@ -13,11 +13,63 @@ macro_rules! known {
         impl Known {
             /// Interns them.
             pub fn new(symbols: &mut Symbols) -> Self {
+                for name in FIRST {
+                    symbols.intern(name.as_bytes());
+                }
                 Self { $($field: symbols.intern($name.as_bytes()),)* }
             }
         }
     };
 }
+
+/// The names that come before all others, in Nix's order. The attributes of a set are evaluated, where all of them are, in
+/// the order in which their names were seen first: which failure of several is told depends on it.
+const FIRST: &[&str] = &[
+    "outPath",
+    "drvPath",
+    "type",
+    "meta",
+    "name",
+    "value",
+    "system",
+    "__overrides",
+    "outputs",
+    "outputName",
+    "__ignoreNulls",
+    "file",
+    "line",
+    "column",
+    "__functor",
+    "__toString",
+    "right",
+    "wrong",
+    "__structuredAttrs",
+    "__json",
+    "allowedReferences",
+    "allowedRequisites",
+    "disallowedReferences",
+    "disallowedRequisites",
+    "maxSize",
+    "maxClosureSize",
+    "builder",
+    "args",
+    "__contentAddressed",
+    "__impure",
+    "outputHash",
+    "outputHashAlgo",
+    "outputHashMode",
+    "recurseForDerivations",
+    "description",
+    "self",
+    "",
+    "startSet",
+    "operator",
+    "key",
+    "path",
+    "prefix",
+    "outputSpecified",
+    "requiredSystemFeatures",
+];
 
 known! {
     all_outputs = "allOutputs",

@@ -1,6 +1,7 @@
 //! The Nix evaluator: syntax trees to values, builtins, `derivationStrict`.
 //!
-//! It is not a parser (`xbuild-syntax`), knows no store and no file system (it asks a [`host::Host`]), and builds nothing.
+//! It is not a parser (`xbuild-syntax`), knows no store and no file system (it asks a [`host::Host`], and only reads ahead
+//! what that calls plain), and builds nothing.
 //!
 //! # Shape
 //!
@@ -35,6 +36,7 @@ pub mod json;
 pub mod known;
 mod literal;
 pub mod local_host;
+mod parse_ahead;
 pub mod position;
 pub mod print;
 pub mod render;

@@ -83,6 +83,10 @@ fn named(path: &Path, doing: &str, error: &std::io::Error) -> HostError {
 }
 
 impl Host for LocalHost {
+    fn is_plain(&self, path: &Path) -> bool {
+        !path.starts_with(STORE_DIR)
+    }
+
     fn read_file(&self, path: &Path) -> HostResult<Vec<u8>> {
         if let Some(text) = self.text(path) {
             return Ok(text);
@@ -215,8 +219,8 @@ impl Host for LocalHost {
         Ok(path)
     }
 
-    fn add_derivation(&self, derivation: &Derivation) -> HostResult<StorePath> {
-        let path = derivation.drv_path()?;
+    fn add_derivation(&self, derivation: &Derivation, aterm: Vec<u8>) -> HostResult<StorePath> {
+        let path = derivation.drv_path_of(&aterm)?;
         self.store.borrow_mut().insert(
             path.clone(),
             Entry::Derivation(Box::new(derivation.clone())),
@@ -263,21 +267,15 @@ impl Host for LocalHost {
         Ok(self.store.borrow().contains_key(path))
     }
 
-    fn realise(&self, wanted: &[Requisite]) -> HostResult<()> {
-        for requisite in wanted {
-            match requisite {
-                Requisite::Path(path) if self.store.borrow().contains_key(path) => {}
-                Requisite::Path(path) => {
-                    return Err(HostError::new(format!("path '{path}' is not valid")));
-                }
-                Requisite::Output(drv, output) => {
-                    return Err(HostError::new(format!(
-                        "output '{output}' of '{drv}' is needed during the evaluation, but nothing is built here"
-                    )));
-                }
-            }
-        }
-        Ok(())
+    fn realise(&self, wanted: &[Requisite]) -> HostResult<Vec<StorePath>> {
+        let path = |requisite: &Requisite| match requisite {
+            Requisite::Path(path) if self.store.borrow().contains_key(path) => Ok(path.clone()),
+            Requisite::Path(path) => Err(HostError::new(format!("path '{path}' is not valid"))),
+            Requisite::Output(drv, output) => Err(HostError::new(format!(
+                "output '{output}' of '{drv}' is needed during the evaluation, but nothing is built here"
+            ))),
+        };
+        wanted.iter().map(path).collect()
     }
 
     fn physical(&self, path: &StorePath) -> PathBuf {

@@ -1,11 +1,14 @@
 //! Values as text: as `nix-instantiate --eval` prints them, and as error messages show them.
 
+use std::borrow::Cow;
+
 use rustc_hash::FxHashSet;
 
 use xbuild_syntax::symbol::Symbol;
 
 use crate::Evaluator;
 use crate::builtins::float_text;
+use crate::derivation::INTERNAL_FILES;
 use crate::error::Result;
 use crate::heap::Handle as _;
 use crate::position::Pos;
@@ -124,11 +127,12 @@ impl Evaluator {
                             out.push(b' ');
                             break;
                         }
-                        budget.attrs -= 1;
                         out.extend_from_slice(&self.shown_name(*attr));
                         out.extend_from_slice(b" = ");
                         self.show(attr.value, depth + 1, budget, out);
                         out.extend_from_slice(b"; ");
+                        // What is inside counts first, and may use up more than there is.
+                        budget.attrs = budget.attrs.saturating_sub(1);
                     }
                     out.push(b'}');
                 }
@@ -146,9 +150,9 @@ impl Evaluator {
                             out.push(b' ');
                             break;
                         }
-                        budget.items -= 1;
                         self.show(*element, depth + 1, budget, out);
                         out.push(b' ');
+                        budget.items = budget.items.saturating_sub(1);
                     }
                     out.push(b']');
                 }
@@ -216,8 +220,16 @@ pub(crate) fn print_simple(value: Value, max_string: usize, out: &mut Vec<u8>) {
                 elided(bytes.len() - max_string, "byte", out);
             }
         }
-        ValueKind::Path(path) => out.extend_from_slice(path.as_slice()),
+        ValueKind::Path(path) => out.extend_from_slice(&shown_path(path.as_slice())),
         _ => {}
+    }
+}
+
+/// A path as it is shown: the files that come with the language are called by the name that finds them.
+pub(crate) fn shown_path(path: &[u8]) -> Cow<'_, [u8]> {
+    match path.strip_prefix(INTERNAL_FILES.as_bytes()) {
+        Some(rest) => Cow::Owned([b"<nix", rest, b">"].concat()),
+        None => Cow::Borrowed(path),
     }
 }
 

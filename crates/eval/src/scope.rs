@@ -78,8 +78,8 @@ impl Evaluator {
         let is_incomplete = |result: Result<bool>| {
             result.is_err_and(|error| match error.data().syntax.as_ref() {
                 Some(syntax) => match syntax.kind() {
-                    SyntaxErrorKind::Unclosed { .. } | SyntaxErrorKind::OpenComment { .. } => true,
-                    SyntaxErrorKind::Unexpected { found, .. } => found == "end of file",
+                    SyntaxErrorKind::Unclosed { .. } => true,
+                    SyntaxErrorKind::Unexpected { found, .. } => *found == "end of file",
                     _ => false,
                 },
                 None => false,
@@ -112,7 +112,7 @@ impl Evaluator {
             text,
             TEXT_NAME.to_owned(),
             base_dir,
-            |evaluator, expr, base| compile::compile(evaluator, expr, base, &scope.names),
+            |evaluator, expr, base| compile::compile(evaluator, expr, base, &scope.names, None),
         )?;
         self.depth = 0;
         self.run_program(program, &scope.values)
@@ -143,6 +143,7 @@ impl Evaluator {
     /// Reads files again when they are imported the next time.
     pub fn forget_files(&mut self) {
         self.imports.clear();
+        self.parse_ahead = None;
         self.copied.clear();
         self.search_cache.clear();
     }

@@ -33,6 +33,8 @@ pub struct Settings {
     pub lints: LintLevels,
     /// Whether paths are only computed, and nothing is written into the store (`--readonly-mode`).
     pub read_only: bool,
+    /// Whether files that will probably be imported are parsed by a thread beside the evaluation.
+    pub parse_ahead: bool,
 }
 
 /// One entry of the search path.
@@ -78,6 +80,7 @@ impl Default for Settings {
             features: Vec::new(),
             lints: LintLevels::default(),
             read_only: false,
+            parse_ahead: false,
         }
     }
 }

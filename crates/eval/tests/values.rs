@@ -47,6 +47,30 @@ proptest! {
         prop_assert_eq!(found, expected);
     }
 
+    /// A hint is where a name was in another set, or nonsense.
+    #[test]
+    fn hints_change_nothing(
+        names in proptest::collection::btree_set(0..40_u32, 0..30),
+        asked in proptest::collection::vec((0..40_u32, proptest::option::of(0..50_u32)), 1..30),
+    ) {
+        let heap = Heap::new();
+        let mut builder = AttrsBuilder::new();
+        for name in &names {
+            builder.insert(Symbol(*name), Value::int(heap, i64::from(*name)), Pos::NONE);
+        }
+        let set = builder.finish(heap);
+        let hint = std::cell::Cell::new(0);
+        for (name, other) in asked {
+            if let Some(other) = other {
+                hint.set(other);
+            }
+            for _ in 0..2 {
+                let found = set.get_hinted(Symbol(name), &hint).map(|attr| attr.name.0);
+                prop_assert_eq!(found, names.get(&name).copied());
+            }
+        }
+    }
+
     /// Big sets that get a few names each time, or are put on top of small ones, are layered.
     #[test]
     fn chains_of_updates_are_those_of_a_map(

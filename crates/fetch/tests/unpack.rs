@@ -576,3 +576,40 @@ proptest! {
         let _ = Place::new().tarball(&bytes);
     }
 }
+
+#[test]
+fn single_members_of_a_package() {
+    let place = Place::new();
+    let tar = honest_package();
+    let deb = place.file("x.deb", &package("data.tar.xz", &xz(&tar.bytes())));
+    deb::unpack_only(std::slice::from_ref(&deb), &["usr/bin/tool"], &place.dest()).unwrap();
+    let unpacked = list(&place.dest());
+    assert!(
+        unpacked.contains("tool") && !unpacked.contains("other"),
+        "{unpacked}"
+    );
+    assert!(!unpacked.contains("lib64"), "{unpacked}");
+    let place = Place::new();
+    let deb = place.file(
+        "x.deb",
+        &package("data.tar.xz", &xz(&honest_package().bytes())),
+    );
+    let failed = place.failed(deb::unpack_only(
+        &[deb],
+        &["usr/bin/tool", "usr/bin/absent"],
+        &place.dest(),
+    ));
+    assert!(
+        failed.contains("it has no 'usr/bin/absent', which was asked for"),
+        "{failed}"
+    );
+}
+
+/// A package with two programs, one of them before the merge of `/bin`.
+fn honest_package() -> Tar {
+    Tar::new()
+        .directory("./bin/")
+        .executable("./bin/tool", b"#!")
+        .directory("./usr/bin/")
+        .executable("./usr/bin/other", b"#!")
+}

@@ -6,7 +6,6 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use xbuild_eval::host::{FileType, HostError};
-use xbuild_eval::string::ContextSet;
 use xbuild_eval::{EvalError, Evaluator, Pos, Result, Value};
 use xbuild_store_model::StorePath;
 
@@ -40,10 +39,8 @@ pub fn read(ev: &mut Evaluator, value: Value, path: &str) -> Result<Template> {
     let Some(attr) = set.get(name) else {
         return Err(error(format!("attribute '{path}.path' does not exist")));
     };
-    let mut context = ContextSet::new();
     let what = "while evaluating the path of a template";
-    let directory = ev.coerce_to_path(attr.value, attr.pos, &mut context, what)?;
-    ev.realise_context(&context.elements(), attr.pos)?;
+    let directory = ev.coerce_to_real_path(attr.value, attr.pos, what)?;
     let name = ev.intern(b"welcomeText");
     let welcome = match set.get(name) {
         Some(attr) => {
@@ -54,7 +51,7 @@ pub fn read(ev: &mut Evaluator, value: Value, path: &str) -> Result<Template> {
         None => None,
     };
     Ok(Template {
-        path: PathBuf::from(String::from_utf8_lossy(&directory).into_owned()),
+        path: directory,
         welcome,
     })
 }

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use xbuild_derivation::Derivation;
+use xbuild_derivation::{Derivation, replace_all};
 use xbuild_store::PathInfo;
 use xbuild_store_model::store_path::hash_placeholder;
-use xbuild_store_model::{Hash, HashAlgo, STORE_DIR};
+use xbuild_store_model::{Hash, HashAlgo, STORE_DIR, StorePath};
 
 use crate::options::{Options, Structured};
 
@@ -34,17 +34,18 @@ pub(crate) struct GraphPath {
 /// The paths of each graph of `exportReferencesGraph`, sorted.
 pub(crate) type Graphs = BTreeMap<String, Vec<GraphPath>>;
 
-/// Makes the environment of `drv`. `host_env` looks up a variable of the caller (for `impureEnvVars` of fixed outputs).
+/// Makes the environment of `drv`, whose builder finds its outputs at `outputs`. `host_env` looks up a variable of the caller (for `impureEnvVars` of fixed outputs).
 #[must_use]
 pub(crate) fn environment(
     drv: &Derivation,
     options: &Options,
+    outputs: &BTreeMap<String, StorePath>,
     graphs: &Graphs,
     cores: usize,
     host_env: &dyn Fn(&str) -> Option<String>,
 ) -> Environment {
     let mut made = Environment::default();
-    let replace = Placeholders::of(drv);
+    let replace = Placeholders::of(outputs);
     let vars = &mut made.variables;
     let mut put = |name: &str, value: &[u8]| vars.insert(name.as_bytes().to_vec(), value.to_vec());
 
@@ -55,7 +56,7 @@ pub(crate) fn environment(
     put("NIX_BUILD_CORES", cores.to_string().as_bytes());
 
     if let Some(structured) = &options.structured {
-        let json = replace.apply(&structured_json(structured, drv, graphs));
+        let json = replace.apply(&structured_json(structured, outputs, graphs));
         made.files
             .push((".attrs.sh".to_owned(), shell_attributes(&json)));
         made.files.push((".attrs.json".to_owned(), json));
@@ -106,6 +107,8 @@ pub(crate) fn environment(
     }
     if drv.fixed_output().is_some() {
         put("NIX_OUTPUT_CHECKED", b"1");
+    }
+    if is_open(drv) {
         for name in &options.impure_env_vars {
             put(name, host_env(name).unwrap_or_default().as_bytes());
         }
@@ -117,37 +120,23 @@ pub(crate) fn environment(
     made
 }
 
+/// Whether a build may reach the network and the caller's variables: where its output is checked, or promised to nobody.
+#[must_use]
+pub(crate) fn is_open(drv: &Derivation) -> bool {
+    drv.fixed_output().is_some() || drv.is_impure()
+}
+
 /// `builtins.placeholder` strings and what replaces them.
 struct Placeholders(Vec<(String, String)>);
 
 impl Placeholders {
-    fn of(drv: &Derivation) -> Self {
-        Self(
-            drv.outputs
-                .iter()
-                .filter_map(|(name, output)| {
-                    Some((hash_placeholder(name), output.path()?.to_string()))
-                })
-                .collect(),
-        )
+    fn of(outputs: &BTreeMap<String, StorePath>) -> Self {
+        let pair = |(name, path): (&String, &StorePath)| (hash_placeholder(name), path.to_string());
+        Self(outputs.iter().map(pair).collect())
     }
 
     fn apply(&self, text: &[u8]) -> Vec<u8> {
-        let mut text = text.to_vec();
-        for (from, to) in &self.0 {
-            if let Some(first) = memchr::memmem::find(&text, from.as_bytes()) {
-                let mut replaced = text[..first].to_vec();
-                let mut rest = &text[first..];
-                while let Some(at) = memchr::memmem::find(rest, from.as_bytes()) {
-                    replaced.extend_from_slice(&rest[..at]);
-                    replaced.extend_from_slice(to.as_bytes());
-                    rest = &rest[at + from.len()..];
-                }
-                replaced.extend_from_slice(rest);
-                text = replaced;
-            }
-        }
-        text
+        replace_all(text, &self.0)
     }
 }
 
@@ -188,11 +177,14 @@ fn graph_json(paths: &[GraphPath]) -> serde_json::Value {
 
 /// `.attrs.json`: the attributes as they stand in the derivation, sorted, with `outputs` turned into a set of output paths and the
 /// reference graphs added.
-fn structured_json(structured: &Structured, drv: &Derivation, graphs: &Graphs) -> Vec<u8> {
-    let outputs: serde_json::Map<_, _> = drv
-        .outputs
+fn structured_json(
+    structured: &Structured,
+    outputs: &BTreeMap<String, StorePath>,
+    graphs: &Graphs,
+) -> Vec<u8> {
+    let outputs: serde_json::Map<_, _> = outputs
         .iter()
-        .filter_map(|(name, output)| Some((name.clone(), output.path()?.to_string().into())))
+        .map(|(name, path)| (name.clone(), path.to_string().into()))
         .collect();
     let mut members: BTreeMap<&str, String> = structured
         .iter()
@@ -296,7 +288,7 @@ pub(crate) mod tests {
     use std::collections::BTreeSet;
 
     use xbuild_derivation::Output;
-    use xbuild_store_model::{ContentAddressMethod, StorePath};
+    use xbuild_store_model::ContentAddressMethod;
 
     use super::*;
 
@@ -325,7 +317,12 @@ pub(crate) mod tests {
 
     fn made(drv: &Derivation, graphs: &Graphs) -> Environment {
         let host = |name: &str| (name == "proxy").then(|| "http://p".to_owned());
-        environment(drv, &Options::of(drv).unwrap(), graphs, 3, &host)
+        let outputs = drv
+            .outputs
+            .iter()
+            .map(|(name, output)| (name.clone(), output.path().unwrap().clone()))
+            .collect();
+        environment(drv, &Options::of(drv).unwrap(), &outputs, graphs, 3, &host)
     }
 
     fn variables(made: &Environment) -> String {

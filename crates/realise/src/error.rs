@@ -36,6 +36,36 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// An experimental feature is off.
+    #[error(
+        "experimental Nix feature '{feature}' is disabled; add '--extra-experimental-features {feature}' to enable it\n  {drv} needs it"
+    )]
+    Feature {
+        /// Its name.
+        feature: &'static str,
+        /// What needs it.
+        drv: StorePath,
+    },
+    /// The path of an output is asked for before it is built.
+    #[error(
+        "the path of the output `{output}` of {drv} is only known after its build, and it is not built\nhint: `xbuild realise` builds it"
+    )]
+    NotRealised {
+        /// The derivation.
+        drv: StorePath,
+        /// The output's name.
+        output: String,
+    },
+    /// What is made anew each time cannot be an input of what is made once.
+    #[error(
+        "pure derivation '{drv}' depends on impure derivation '{input}'\nhint: add `__impure = true`, or give outputHash"
+    )]
+    ImpureInput {
+        /// The derivation.
+        drv: StorePath,
+        /// The impure one.
+        input: StorePath,
+    },
     /// An output was asked for that the derivation does not have.
     #[error("derivation {drv} has no output `{output}`; it has {known}")]
     NoSuchOutput {
@@ -247,6 +277,14 @@ pub enum FailureReason {
     /// The builder was ended by a signal.
     #[error("builder was ended by signal {signal}{hint}", signal = .0, hint = signal_hint(*.0))]
     Signal(i32),
+    /// The builder was killed because there was no memory, as far as can be told.
+    #[error("the builder ran out of memory{}: {ended}{}", if *.alone { ", even when nothing was built beside it" } else { "" }, if *.alone { "\nhint: it needs more memory than the machine has free; `--cores N` with a smaller N often makes it need less" } else { "" })]
+    OutOfMemory {
+        /// How it ended: the text of [`Exit`](Self::Exit) or [`Signal`](Self::Signal).
+        ended: String,
+        /// Whether this was the second time.
+        alone: bool,
+    },
     /// Longer than `timeout` or silent for longer than `max-silent-time`.
     #[error("{what} after {} seconds\nhint: `--option {key} SECONDS` sets another limit, 0 none", after.as_secs())]
     TimedOut {
@@ -306,6 +344,16 @@ pub enum FailureReason {
         /// What it refers to; at least one.
         references: Vec<StorePath>,
     },
+    /// Outputs whose paths follow from their contents refer to each other in a circle.
+    #[error(
+        "cycle in the references of its outputs: `{from}` refers to `{to}`, and that to `{from}`, directly or not"
+    )]
+    OutputCycle {
+        /// An output.
+        from: String,
+        /// The output that it refers to.
+        to: String,
+    },
     /// Larger than `maxSize` or `maxClosureSize`.
     #[error("the {what}{} {path} is too large: {size} bytes, of which {limit} are allowed", if *what == "closure" { " of" } else { "" })]
     TooLarge {
@@ -354,7 +402,7 @@ fn list(paths: &[StorePath]) -> String {
 
 fn signal_hint(signal: i32) -> &'static str {
     match signal {
-        9 => " (SIGKILL: often the kernel ran out of memory; try fewer jobs with -j)",
+        9 => " (SIGKILL)",
         11 => " (SIGSEGV)",
         6 => " (SIGABRT)",
         _ => "",

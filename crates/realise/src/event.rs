@@ -51,11 +51,25 @@ pub enum Event<'a> {
         /// Wall time.
         wall: Duration,
     },
+    /// A step found that nothing was left to do: another process has built it, or it resolves to what was built before.
+    AlreadyBuilt {
+        /// Its derivation.
+        drv: &'a StorePath,
+        /// What it would have done.
+        kind: StepKind,
+    },
     /// A step failed. The error itself is returned by the run as well.
     Failed {
         /// Its derivation.
         drv: &'a StorePath,
         /// The message for the user.
+        message: &'a str,
+    },
+    /// A step ended badly, and will be started once more.
+    Retried {
+        /// Its derivation.
+        drv: &'a StorePath,
+        /// What happened, for the user.
         message: &'a str,
     },
     /// Something a user should know that is no error.

@@ -8,7 +8,7 @@ use xbuild_store_model::StorePath;
 use crate::environment::{GraphPath, Graphs};
 use crate::error::{Error, FailureReason};
 use crate::options::Options;
-use crate::plan::{output_paths, read_derivation};
+use crate::plan::read_derivation;
 
 /// Looks up the graphs that `options` ask for. `inputs` is the closure of the derivation's inputs, which must hold every path that
 /// is asked about: else the build would depend on what happens to be in the store.
@@ -37,7 +37,14 @@ pub(crate) fn graphs(
         let mut outputs = Vec::new();
         for drv_path in closure.iter().filter(|path| path.is_derivation()) {
             let drv = read_derivation(store, drv_path)?;
-            outputs.extend(output_paths(drv_path, &drv, None)?.into_values());
+            for (name, path) in drv.output_paths() {
+                // As in Nix: what such a graph holds would depend on what happens to be built.
+                outputs.push(path.cloned().ok_or_else(|| {
+                    FailureReason::Unsupported(format!(
+                        "`exportReferencesGraph` reaches {drv_path}, the path of whose output `{name}` is only known after its build"
+                    ))
+                })?);
+            }
         }
         closure.extend(store.closure(&outputs).map_err(Error::from)?);
         let mut graph = Vec::with_capacity(closure.len());

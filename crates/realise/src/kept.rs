@@ -18,7 +18,7 @@ pub(crate) fn keep(
     environment: Option<&[u8]>,
 ) -> Result<PathBuf> {
     let kept = store_root.join("nix/var/xbuild/kept");
-    fs::create_dir_all(&kept).map_err(Error::io("create", &kept))?;
+    xbuild_store::create_dirs(&kept)?;
     let mut number = 0u64;
     let place = loop {
         let place = kept.join(format!("{name}-{number}"));

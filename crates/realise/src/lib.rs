@@ -15,26 +15,35 @@
 //! - A file that is fetched is read by nothing before its hash was found right.
 //! - However a run ends, no process of it goes on, and nothing of it lies in the store unregistered.
 
+mod addressing;
 mod builtin;
 pub mod compare;
+mod derivation_writer;
 mod emulator;
 mod environment;
 pub mod error;
+pub mod estimate;
 pub mod eval_host;
 pub mod eval_settings;
 pub mod event;
 mod graphs;
 pub mod input_settings;
+mod jobserver;
 mod kept;
 mod log;
+mod memory;
 mod options;
 mod output_checks;
+pub mod output_paths;
 mod outputs;
 pub mod plan;
 mod platform;
+pub mod repair;
 pub mod run;
 pub mod settings;
 mod step;
+pub mod store_settings;
+mod target;
 pub mod terminal;
 
 pub use error::{Error, FailureReason, Failures, Result, StepFailure};
@@ -43,7 +52,10 @@ pub use eval_settings::EvalSettings;
 pub use event::{Event, Observer, Silent, StepKind};
 pub use input_settings::InputSettings;
 pub use options::attribute;
+pub use output_paths::OutputPaths;
 pub use plan::{Plan, Wanted};
 pub use platform::plan_for;
-pub use run::{Mode, Realised, Realiser};
+pub use repair::Repaired;
+pub use run::{Mode, Realised, Realiser, forecast};
 pub use settings::{SettingError, Settings};
+pub use store_settings::StoreSettings;

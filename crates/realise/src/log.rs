@@ -123,8 +123,13 @@ fn create(path: &Path) -> io::Result<File> {
     match File::create(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             if let Some(parent) = path.parent() {
-                fs::create_dir_all(parent)?;
+                xbuild_store::create_dirs(parent).map_err(io::Error::other)?;
             }
+            File::create(path)
+        }
+        // That of another user, in a store that several share.
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            fs::remove_file(path)?;
             File::create(path)
         }
         other => other,

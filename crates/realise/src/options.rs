@@ -220,6 +220,23 @@ pub fn attribute(drv: &Derivation, name: &str) -> Option<String> {
     Some(text).filter(|text| !text.is_empty())
 }
 
+/// Whether an attribute of `drv` is true: `1` or `true` in the environment, `true` or 1 in structured attributes.
+pub(crate) fn flag(drv: &Derivation, name: &str) -> bool {
+    match drv.env.get(STRUCTURED_ATTRS_VARIABLE) {
+        Some(json) => {
+            let all = serde_json::from_slice::<Structured>(json);
+            let value = all
+                .ok()
+                .and_then(|all| Some(all.get(name)?.get().to_owned()));
+            value.is_some_and(|text| matches!(text.as_str(), "true" | "1" | "\"1\""))
+        }
+        None => {
+            let value = drv.env.get(name.as_bytes());
+            value.is_some_and(|value| matches!(value.as_slice(), b"1" | b"true"))
+        }
+    }
+}
+
 fn wrong(text: String) -> FailureReason {
     FailureReason::Unsupported(text)
 }

@@ -2,101 +2,193 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use xbuild_derivation::{Derivation, Output};
 use xbuild_elf::{Exceptions, Root, Target};
-use xbuild_store::{NewPath, Scanned, Store};
+use xbuild_store::{FileHashes, NewPath, Realisation, Scanned, Store};
 use xbuild_store_model::content_address::{
     ContentAddress, ContentAddressMethod, FileIngestionMethod,
 };
 use xbuild_store_model::{Hash, HashAlgo, StorePath, nar};
 
+use crate::addressing::{
+    Addressing, Made, canonical, in_output, referred_first, require_plain_file,
+};
 use crate::error::{Error, FailureReason};
 use crate::options::{Options, attribute};
 use crate::output_checks::{self, Registered, requisites};
-use crate::plan::{output_paths, read_derivation};
+use crate::plan::read_derivation;
 
-/// An output that lies in a scratch directory.
-pub(crate) struct Made {
-    pub(crate) name: String,
-    pub(crate) path: StorePath,
-    pub(crate) physical: PathBuf,
+/// Output paths by name, and the realisations of them that hold.
+pub(crate) type Finished = (BTreeMap<String, StorePath>, Vec<Realisation>);
+
+/// What is realised by output paths.
+type Realise<'a> =
+    dyn Fn(&BTreeMap<String, StorePath>) -> Result<Vec<Realisation>, FailureReason> + 'a;
+
+/// What finishing the outputs of a build needs.
+pub(crate) struct Finishing<'a> {
+    pub(crate) store: &'a Store,
+    pub(crate) drv_path: &'a StorePath,
+    pub(crate) drv: &'a Derivation,
+    pub(crate) options: &'a Options,
+    /// The closure of the inputs: what outputs can refer to, beside each other.
+    pub(crate) inputs: &'a BTreeSet<StorePath>,
+    /// Where the builder found all outputs, those that are valid already as well.
+    pub(crate) places: &'a BTreeMap<String, StorePath>,
+    /// A directory on the store's file system.
+    pub(crate) scratch: &'a Path,
+    /// What is realised when all outputs have these paths.
+    pub(crate) realisations: &'a Realise<'a>,
 }
 
-/// Checks and registers `made`, the outputs of `drv` that are not valid yet. `inputs` is the closure of its inputs: what outputs
-/// can refer to, beside each other.
-pub(crate) fn finish(
-    store: &Store,
-    drv_path: &StorePath,
-    drv: &Derivation,
-    options: &Options,
-    made: &[Made],
-    inputs: &BTreeSet<StorePath>,
-) -> Result<(), FailureReason> {
-    // A new output may refer to one that was valid before this build.
-    let outputs = output_paths(drv_path, drv, None)?;
-    let mut candidates = inputs.clone();
-    candidates.extend(outputs.values().cloned());
-    let mut new = Vec::with_capacity(made.len());
-    for output in made {
-        canonical(store, output)?;
-        let wanted = match drv.outputs.get(&output.name) {
-            Some(Output::Fixed {
-                method: ContentAddressMethod::Fixed(method),
-                hash,
-                ..
-            }) => Some((*method, hash)),
-            Some(Output::InputAddressed(_)) => None,
-            _ => {
+/// What checked outputs are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// They become valid.
+    Register,
+    /// They take the place of damaged ones.
+    Repair,
+}
+
+impl Finishing<'_> {
+    /// Checks `made`, the outputs that are not valid yet (or damaged), and registers them or puts them in their places.
+    pub(crate) fn finish(
+        &self,
+        made: &[Made],
+        purpose: Purpose,
+    ) -> Result<Finished, FailureReason> {
+        let mut candidates = self.inputs.clone();
+        // A new output may refer to one that was valid before this build.
+        candidates.extend(self.places.values().cloned());
+        let mut scanned = Vec::with_capacity(made.len());
+        for output in made {
+            canonical(self.store, output)?;
+            let found = self.store.scan_and_hash(&output.physical, &candidates);
+            scanned.push(found.map_err(|error| in_output(output, &Error::from(error)))?);
+        }
+        let mut outputs = self.places.clone();
+        let mut new = Vec::with_capacity(made.len());
+        let mut files = Vec::with_capacity(made.len());
+        let order = if self.drv.has_known_paths() {
+            (0..made.len()).collect()
+        } else {
+            referred_first(made, &scanned)?
+        };
+        for index in order {
+            let path = self.settle(&made[index], &scanned[index], &outputs)?;
+            outputs.insert(made[index].name.clone(), path.path.clone());
+            files.push(self.files(&made[index], &scanned[index], &path)?);
+            new.push((made[index].name.as_str(), path));
+        }
+        let named: Vec<(&str, &NewPath)> = new.iter().map(|(name, new)| (*name, new)).collect();
+        output_checks::check(&self.options.checks, &outputs, &named, &InStore(self.store))?;
+        validate(self.store, self.drv, &named)?;
+        let realisations = (self.realisations)(&outputs)?;
+        let new: Vec<NewPath> = new.into_iter().map(|(_, new)| new).collect();
+        // Not locked yet are those whose paths follow from their contents; another build may make the same.
+        let found: Vec<StorePath> = new
+            .iter()
+            .map(|new| new.path.clone())
+            .filter(|path| !self.places.values().any(|place| place == path))
+            .collect();
+        // Not before: what fails a check must leave nothing in the store.
+        for (output, hashes) in new.iter().zip(&files) {
+            self.store
+                .share_files(&output.physical, hashes, purpose == Purpose::Repair)
+                .map_err(Error::from)?;
+        }
+        let _locks = self.store.lock_paths(&found).map_err(Error::from)?;
+        if purpose == Purpose::Repair {
+            self.replace(&new)?;
+            return Ok((outputs, Vec::new()));
+        }
+        let registered = self.store.register_realised(&new, &realisations);
+        Ok((outputs, registered.map_err(Error::from)?))
+    }
+
+    /// Puts new outputs in the places of damaged ones.
+    fn replace(&self, new: &[NewPath]) -> Result<(), FailureReason> {
+        for output in new {
+            if !self.store.is_valid(&output.path).map_err(Error::from)? {
+                return Err(FailureReason::NotDeterministic {
+                    differences: format!(
+                        "  {}: other contents than what is to be repaired, and so another path",
+                        output.path
+                    ),
+                });
+            }
+            self.store.replace(output).map_err(Error::from)?;
+        }
+        Ok(())
+    }
+
+    /// The hashes of the files of an output that was settled at `new`.
+    fn files(
+        &self,
+        output: &Made,
+        scanned: &Scanned,
+        new: &NewPath,
+    ) -> Result<FileHashes, FailureReason> {
+        if new.physical == output.physical || scanned.files == FileHashes::default() {
+            return Ok(scanned.files.clone());
+        }
+        // It was rewritten.
+        let again = self.store.scan_and_hash(&new.physical, []);
+        Ok(again.map_err(Error::from)?.files)
+    }
+
+    /// Gives an output its path and final form. `outputs` are the paths of all outputs, as far as they are known.
+    fn settle(
+        &self,
+        output: &Made,
+        scanned: &Scanned,
+        outputs: &BTreeMap<String, StorePath>,
+    ) -> Result<NewPath, FailureReason> {
+        let mut new = NewPath {
+            path: output.path.clone(),
+            physical: output.physical.clone(),
+            nar_hash: scanned.nar_hash,
+            nar_size: scanned.nar_size,
+            references: scanned.references.clone(),
+            deriver: Some(self.drv_path.clone()),
+            ca: None,
+            ultimate: true,
+            sigs: Vec::new(),
+        };
+        let discard = self.options.discard_references.contains(&output.name);
+        match self.drv.outputs.get(&output.name) {
+            Some(Output::InputAddressed(_)) if discard => new.references.clear(),
+            Some(Output::InputAddressed(_)) => {}
+            Some(Output::Fixed { method, hash, .. }) => {
+                new.ca = Some(check_fixed(output, *method, hash, &new.nar_hash, self.drv)?);
+                if !new.references.is_empty() {
+                    return Err(FailureReason::FixedReferences {
+                        path: new.path,
+                        references: new.references.into_iter().collect(),
+                    });
+                }
+            }
+            Some(Output::Floating { method, algo } | Output::Impure { method, algo }) => {
+                let addressing = Addressing {
+                    store: self.store,
+                    drv_name: &self.drv.name,
+                    places: self.places,
+                    outputs,
+                    scratch: self.scratch,
+                };
+                addressing.address(output, &mut new, (*method, *algo), discard)?;
+            }
+            Some(Output::Deferred) | None => {
                 return Err(FailureReason::Internal(format!(
                     "the output {} has no checkable kind",
                     output.path
                 )));
             }
-        };
-        let Scanned {
-            nar_hash,
-            nar_size,
-            mut references,
-        } = store
-            .scan_and_hash(&output.physical, &candidates)
-            .map_err(|error| in_output(output, &Error::from(error)))?;
-        let mut ca = None;
-        if let Some((method, hash)) = wanted {
-            ca = Some(check_fixed(output, method, hash, &nar_hash, drv)?);
-            if !references.is_empty() {
-                let references = references.into_iter().collect();
-                return Err(FailureReason::FixedReferences {
-                    path: output.path.clone(),
-                    references,
-                });
-            }
-        } else if options.discard_references.contains(&output.name) {
-            references.clear();
         }
-        new.push(NewPath {
-            path: output.path.clone(),
-            physical: output.physical.clone(),
-            nar_hash,
-            nar_size,
-            references,
-            deriver: Some(drv_path.clone()),
-            ca,
-            ultimate: true,
-            sigs: Vec::new(),
-        });
+        Ok(new)
     }
-    let named: Vec<(&str, &NewPath)> = made
-        .iter()
-        .map(|output| output.name.as_str())
-        .zip(&new)
-        .collect();
-    output_checks::check(&options.checks, &outputs, &named, &InStore(store))?;
-    validate(store, drv, made, &named)?;
-    store.register(&new).map_err(Error::from)?;
-    Ok(())
 }
 
 /// What the store knows.
@@ -113,51 +205,25 @@ impl Registered for InStore<'_> {
     }
 }
 
-/// A problem with a file of an output, told by the name the output will have and not by that of a scratch directory.
-fn in_output(output: &Made, error: &Error) -> FailureReason {
-    let text = error.to_string();
-    FailureReason::Internal(text.replace(
-        &output.physical.display().to_string(),
-        &output.path.to_string(),
-    ))
-}
-
-/// Brings an output into the form in which the store keeps it.
-pub(crate) fn canonical(store: &Store, output: &Made) -> Result<(), FailureReason> {
-    if fs::symlink_metadata(&output.physical).is_err() {
-        return Err(FailureReason::MissingOutput {
-            output: output.name.clone(),
-            path: output.path.clone(),
-        });
-    }
-    store
-        .canonicalise(&output.physical)
-        .map_err(|error| in_output(output, &Error::from(error)))
-}
-
 fn check_fixed(
     output: &Made,
-    method: FileIngestionMethod,
+    method: ContentAddressMethod,
     wanted: &Hash,
     nar_hash: &Hash,
     drv: &Derivation,
 ) -> Result<ContentAddress, FailureReason> {
     let got = match method {
-        FileIngestionMethod::Flat => {
-            let metadata = fs::symlink_metadata(&output.physical)
-                .map_err(Error::io("read", &output.physical))?;
-            if !metadata.is_file() || metadata.permissions().mode() & 0o111 != 0 {
-                return Err(FailureReason::Unsupported(format!(
-                    "the output {} must be a regular file that is not executable, since its hash is flat\n\
-                     hint: `outputHashMode = \"recursive\"` allows anything",
-                    output.path
-                )));
-            }
+        ContentAddressMethod::Fixed(FileIngestionMethod::Flat) | ContentAddressMethod::Text => {
+            require_plain_file(output)?;
             hash_file(&output.physical, wanted.algo())?
         }
         // Known already.
-        FileIngestionMethod::NixArchive if wanted.algo() == nar_hash.algo() => *nar_hash,
-        FileIngestionMethod::NixArchive => {
+        ContentAddressMethod::Fixed(FileIngestionMethod::NixArchive)
+            if wanted.algo() == nar_hash.algo() =>
+        {
+            *nar_hash
+        }
+        ContentAddressMethod::Fixed(FileIngestionMethod::NixArchive) => {
             nar::hash_path(&output.physical, wanted.algo())
                 .map_err(|e| FailureReason::Internal(e.to_string()))?
                 .0
@@ -176,7 +242,7 @@ fn check_fixed(
             got: got.to_sri(),
         });
     }
-    Ok(ContentAddress::Fixed(method, *wanted))
+    Ok(ContentAddress::new(method, *wanted))
 }
 
 fn hash_file(path: &Path, algo: HashAlgo) -> Result<Hash, FailureReason> {
@@ -190,7 +256,6 @@ fn hash_file(path: &Path, algo: HashAlgo) -> Result<Hash, FailureReason> {
 fn validate(
     store: &Store,
     drv: &Derivation,
-    made: &[Made],
     new: &[(&str, &NewPath)],
 ) -> Result<(), FailureReason> {
     let compatible = attribute(drv, "xbuildCompatible");
@@ -220,13 +285,13 @@ fn validate(
         }
     }
     // Outputs still lie in the scratch directory.
-    for output in made {
+    for (_, output) in new {
         closure.insert(output.path.clone(), output.physical.clone());
     }
     let lookup = |path: &StorePath| closure.get(path).cloned();
-    let roots: Vec<Root> = made
+    let roots: Vec<Root> = new
         .iter()
-        .map(|output| Root {
+        .map(|(_, output)| Root {
             logical: output.path.clone(),
             physical: output.physical.clone(),
         })
@@ -235,7 +300,7 @@ fn validate(
     if attribute(drv, "xbuildCheckClosure").is_some() {
         let mut others = Vec::new();
         for (path, physical) in &closure {
-            let is_output = made.iter().any(|output| output.path == *path);
+            let is_output = new.iter().any(|(_, output)| output.path == *path);
             if !is_output && !was_validated(store, path)? {
                 others.push(Root {
                     logical: path.clone(),
@@ -275,7 +340,7 @@ fn was_validated(store: &Store, path: &StorePath) -> Result<bool, FailureReason>
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
 
     use xbuild_store::StoreOptions;
 
@@ -338,21 +403,31 @@ mod tests {
             }
         }
 
-        fn finish(&self, made: &[Made]) -> Result<(), String> {
+        fn finish(&self, made: &[Made]) -> Result<BTreeMap<String, StorePath>, String> {
             self.finish_with(made, &BTreeSet::new())
         }
 
-        fn finish_with(&self, made: &[Made], inputs: &BTreeSet<StorePath>) -> Result<(), String> {
+        fn finish_with(
+            &self,
+            made: &[Made],
+            inputs: &BTreeSet<StorePath>,
+        ) -> Result<BTreeMap<String, StorePath>, String> {
             let options = Options::of(&self.drv).unwrap();
-            finish(
-                &self.store,
-                &path("x.drv"),
-                &self.drv,
-                &options,
-                made,
+            let places = self.drv.outputs.keys();
+            let finishing = Finishing {
+                store: &self.store,
+                drv_path: &path("x.drv"),
+                drv: &self.drv,
+                options: &options,
                 inputs,
-            )
-            .map_err(|error| short(&error.to_string()))
+                places: &places.map(|name| (name.clone(), path(name))).collect(),
+                scratch: self.dir.path(),
+                realisations: &|_| Ok(Vec::new()),
+            };
+            finishing
+                .finish(made, Purpose::Register)
+                .map(|(outputs, _)| outputs)
+                .map_err(|error| short(&error.to_string()))
         }
 
         fn references(&self, name: &str) -> Vec<StorePath> {

@@ -1,6 +1,6 @@
 //! The plan: which derivations must run, and in which order, so that what is wanted becomes valid.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 
 use rustc_hash::FxHashMap;
@@ -9,7 +9,9 @@ use xbuild_store::Store;
 use xbuild_store_model::StorePath;
 
 use crate::error::{Error, Result};
+use crate::estimate::nar_size;
 use crate::event::StepKind;
+use crate::output_paths::OutputPaths;
 
 /// Something to be made valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,10 +29,14 @@ pub struct Step {
     pub drv_path: StorePath,
     /// What it says.
     pub drv: Derivation,
+    /// The outputs that are needed.
+    pub wanted: BTreeSet<String>,
     /// What the step does.
     pub kind: StepKind,
     /// The indices of the steps that must be done before, in [`Plan::steps`].
     pub after: Vec<usize>,
+    /// Its valid inputs that were downloaded, and their NAR sizes in bytes.
+    pub sources: Vec<(StorePath, u64)>,
 }
 
 /// The steps of a run.
@@ -83,43 +89,6 @@ pub fn read_derivation(store: &Store, path: &StorePath) -> Result<Derivation> {
     }
 }
 
-/// The store paths of `outputs` of `drv` (all, if `None`).
-///
-/// # Errors
-/// An output that it does not have, or whose path is only known after building.
-pub fn output_paths(
-    drv_path: &StorePath,
-    drv: &Derivation,
-    outputs: Option<&BTreeSet<String>>,
-) -> Result<BTreeMap<String, StorePath>> {
-    let wanted: BTreeSet<&str> = match outputs {
-        Some(names) => names.iter().map(String::as_str).collect(),
-        None => drv.outputs.keys().map(String::as_str).collect(),
-    };
-    let mut paths = BTreeMap::new();
-    for name in wanted {
-        let output = drv.outputs.get(name).ok_or_else(|| Error::NoSuchOutput {
-            drv: drv_path.clone(),
-            output: name.to_owned(),
-            known: drv
-                .outputs
-                .keys()
-                .map(String::as_str)
-                .collect::<Vec<_>>()
-                .join(", "),
-        })?;
-        let path = output.path().ok_or_else(|| Error::Unsupported {
-            drv: drv_path.clone(),
-            reason: match drv.require_buildable() {
-                Err(error) => error.to_string(),
-                Ok(()) => format!("the path of its output `{name}` is not known"),
-            },
-        })?;
-        paths.insert(name.to_owned(), path.clone());
-    }
-    Ok(paths)
-}
-
 /// What a derivation's step does.
 fn kind(drv: &Derivation) -> StepKind {
     if drv.builder == b"builtin:fetchurl" {
@@ -129,16 +98,20 @@ fn kind(drv: &Derivation) -> StepKind {
     }
 }
 
-/// Makes the plan for `wanted`.
+/// Makes the plan for `wanted`. What depends on an output whose path is not known yet is planned to be built; whether it must be is
+/// known once that path is.
 ///
 /// # Errors
-/// A derivation or source that is missing or damaged, or an output that does not exist.
-pub fn plan(store: &Store, wanted: &[Wanted]) -> Result<Plan> {
+/// A derivation or source that is missing or damaged, an output that does not exist, or an experimental feature that is off.
+pub fn plan(paths: &OutputPaths<'_>, wanted: &[Wanted]) -> Result<Plan> {
+    let store = paths.store();
     let mut planner = Planner {
         store,
+        paths,
         plan: Plan::default(),
         visited: FxHashMap::default(),
         valid: FxHashMap::default(),
+        sources: FxHashMap::default(),
     };
     for want in wanted {
         match want {
@@ -168,11 +141,14 @@ pub fn plan(store: &Store, wanted: &[Wanted]) -> Result<Plan> {
 
 struct Planner<'a> {
     store: &'a Store,
+    paths: &'a OutputPaths<'a>,
     plan: Plan,
     /// The step of a derivation that was looked at and must run.
     visited: FxHashMap<StorePath, usize>,
     /// Outputs of others that are valid.
     valid: FxHashMap<StorePath, BTreeSet<String>>,
+    /// Those of them that were downloaded: the output and its NAR size, by derivation.
+    sources: FxHashMap<StorePath, (StorePath, u64)>,
 }
 
 impl Planner<'_> {
@@ -183,24 +159,36 @@ impl Planner<'_> {
             vec![(root.clone(), outputs.cloned(), None)];
         while let Some((drv_path, outputs, waiting)) = stack.pop() {
             if let Some(&step) = self.visited.get(&drv_path) {
-                output_paths(&drv_path, &self.plan.steps[step].drv, outputs.as_ref())?;
+                let planned = &mut self.plan.steps[step];
+                let paths = self.paths.get(&drv_path, &planned.drv, outputs.as_ref())?;
+                planned.wanted.extend(paths.into_keys());
                 self.wait(waiting, step);
                 continue;
             }
             if let (Some(known), Some(outputs)) = (self.valid.get(&drv_path), &outputs)
                 && outputs.is_subset(known)
             {
+                self.count_source(waiting, &drv_path);
                 continue;
             }
             let drv = read_derivation(self.store, &drv_path)?;
-            let paths = output_paths(&drv_path, &drv, outputs.as_ref())?;
+            self.refuse_impure_input(waiting, &drv_path, &drv)?;
+            let paths = self.paths.get(&drv_path, &drv, outputs.as_ref())?;
             // First a root, then the question: what is valid now stays so until the end of the run.
-            self.store.add_temp_roots(paths.values())?;
+            self.store.add_temp_roots(paths.values().flatten())?;
             let mut missing = false;
             for path in paths.values() {
-                missing |= !self.store.is_valid(path)?;
+                missing |= match path {
+                    Some(path) => !self.store.is_valid(path)?,
+                    None => true,
+                };
             }
             if !missing {
+                if let (Some(_), Some(Some(path))) = (drv.fixed_output(), paths.values().next()) {
+                    let size = nar_size(self.store, path);
+                    self.sources.insert(drv_path.clone(), (path.clone(), size));
+                }
+                self.count_source(waiting, &drv_path);
                 self.valid
                     .entry(drv_path)
                     .or_default()
@@ -224,11 +212,39 @@ impl Planner<'_> {
                 kind: kind(&drv),
                 drv_path,
                 drv,
+                wanted: paths.into_keys().collect(),
                 after: Vec::new(),
+                sources: Vec::new(),
             });
             self.wait(waiting, index);
         }
         Ok(())
+    }
+
+    /// What is built once cannot use what is different each time, unless its contents are known.
+    fn refuse_impure_input(
+        &self,
+        waiting: Option<usize>,
+        input: &StorePath,
+        drv: &Derivation,
+    ) -> Result<()> {
+        let Some(user) = waiting.map(|step| &self.plan.steps[step]) else {
+            return Ok(());
+        };
+        if drv.is_impure() && !user.drv.is_impure() && user.drv.fixed_output().is_none() {
+            return Err(Error::ImpureInput {
+                drv: user.drv_path.clone(),
+                input: input.clone(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Counts a valid download as a source of the step that takes it.
+    fn count_source(&mut self, waiting: Option<usize>, drv: &StorePath) {
+        if let (Some(waiting), Some(source)) = (waiting, self.sources.get(drv)) {
+            self.plan.steps[waiting].sources.push(source.clone());
+        }
     }
 
     fn wait(&mut self, waiting: Option<usize>, before: usize) {
@@ -244,7 +260,7 @@ mod tests {
 
     use xbuild_derivation::Output;
     use xbuild_store::{NewPath, StoreOptions};
-    use xbuild_store_model::{Hash, HashAlgo, nar};
+    use xbuild_store_model::{ContentAddressMethod, Hash, HashAlgo, nar};
 
     use super::*;
     use crate::environment::tests::derivation;
@@ -290,6 +306,10 @@ mod tests {
                 sigs: Vec::new(),
             }])
             .unwrap();
+    }
+
+    fn plan(store: &Store, wanted: &[Wanted]) -> Result<Plan> {
+        super::plan(&OutputPaths::new(store, &[]), wanted)
     }
 
     fn names(plan: &Plan) -> Vec<&str> {
@@ -427,5 +447,24 @@ mod tests {
             last = add(&store, &format!("n{i}"), &[&last]);
         }
         assert_eq!(plan(&store, &all(&last)).unwrap().steps.len(), 3001);
+        // One whose path follows from its contents is looked up by a hash over all of them.
+        let mut drv = derivation();
+        drv.outputs = [(
+            "out".to_owned(),
+            Output::Floating {
+                method: ContentAddressMethod::NIX_ARCHIVE,
+                algo: HashAlgo::Sha256,
+            },
+        )]
+        .into();
+        drv.input_drvs = [(last, BTreeSet::from(["out".to_owned()]))].into();
+        let top = store
+            .add_text("top.drv", &drv.to_aterm(), &drv.references())
+            .unwrap();
+        let features = ["ca-derivations".to_owned()];
+        let planned = super::plan(&OutputPaths::new(&store, &features), &all(&top));
+        assert_eq!(planned.unwrap().steps.len(), 3002);
+        let message = plan(&store, &all(&top)).unwrap_err().to_string();
+        assert!(message.starts_with("experimental Nix feature 'ca-derivations' is disabled"));
     }
 }

@@ -17,6 +17,7 @@ use crate::builtin;
 use crate::emulator::{EmulatorDerivations, PROGRAM};
 use crate::error::{FailureReason, Result};
 use crate::options::attribute;
+use crate::output_paths::OutputPaths;
 use crate::plan::{self, Plan, Wanted};
 use crate::settings::Settings;
 
@@ -62,6 +63,7 @@ pub(crate) fn check(
     settings: &Settings,
     drv: &Derivation,
 ) -> std::result::Result<(), FailureReason> {
+    check_features(settings, drv)?;
     if way(settings, drv) != Way::None {
         return Ok(());
     }
@@ -81,6 +83,38 @@ pub(crate) fn check(
         message += "\nhint: if this machine can run its programs (binfmt_misc), name it in `extra-platforms`";
     }
     Err(FailureReason::Unsupported(message))
+}
+
+/// Refuses what asks for a feature that this machine does not have (`requiredSystemFeatures`).
+fn check_features(settings: &Settings, drv: &Derivation) -> std::result::Result<(), FailureReason> {
+    let required = attribute(drv, "requiredSystemFeatures").unwrap_or_default();
+    let has = |feature: &str| {
+        let mut known = settings.system_features.iter();
+        known.any(|known| known == feature)
+    };
+    let lacks: Vec<&str> = required
+        .split_ascii_whitespace()
+        .filter(|feature| !has(feature))
+        .collect();
+    if lacks.is_empty() {
+        return Ok(());
+    }
+    Err(FailureReason::Unsupported(format!(
+        "it asks for a machine with {} (`requiredSystemFeatures`), and this one has {}\n\
+         hint: if it can be built here all the same, add {} with `--extra-system-features`",
+        quoted(&lacks),
+        if settings.system_features.is_empty() {
+            "no features".to_owned()
+        } else {
+            quoted(&settings.system_features)
+        },
+        if lacks.len() == 1 { "it" } else { "them" },
+    )))
+}
+
+fn quoted<T: AsRef<str>>(words: &[T]) -> String {
+    let quoted = words.iter().map(|word| format!("`{}`", word.as_ref()));
+    quoted.collect::<Vec<_>>().join(", ")
 }
 
 /// The emulator that the sandbox of `drv` registers, if it needs one.
@@ -119,16 +153,16 @@ fn in_store(store: &Store, program: &Path) -> PathBuf {
 ///
 /// # Errors
 /// As [`plan::plan`].
-pub fn plan_for(store: &Store, settings: &Settings, wanted: &[Wanted]) -> Result<Plan> {
-    let mut plan = plan::plan(store, wanted)?;
+pub fn plan_for(paths: &OutputPaths<'_>, settings: &Settings, wanted: &[Wanted]) -> Result<Plan> {
+    let mut plan = plan::plan(paths, wanted)?;
     let emulated: Vec<usize> = (0..plan.steps.len())
         .filter(|at| way(settings, &plan.steps[*at].drv) == Way::Own)
         .collect();
     if emulated.is_empty() {
         return Ok(plan);
     }
-    let drv = EmulatorDerivations::new()?.add_to(store)?;
-    let more = plan::plan(store, &[Wanted::Outputs(drv.clone(), None)])?;
+    let drv = EmulatorDerivations::new()?.add_to(paths.store())?;
+    let more = plan::plan(paths, &[Wanted::Outputs(drv.clone(), None)])?;
     // A derivation may be in both plans.
     let mut places = Vec::with_capacity(more.steps.len());
     for step in &more.steps {
@@ -142,6 +176,9 @@ pub fn plan_for(store: &Store, settings: &Settings, wanted: &[Wanted]) -> Result
         }));
     }
     for (step, place) in more.steps.iter().zip(&places) {
+        plan.steps[*place]
+            .wanted
+            .extend(step.wanted.iter().cloned());
         plan.steps[*place].after = step.after.iter().map(|at| places[*at]).collect();
         if step.drv_path == drv {
             for at in &emulated {

@@ -3,29 +3,36 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::panic::{self, AssertUnwindSafe};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use xbuild_derivation::Output;
 use xbuild_fetch::Fetcher;
 use xbuild_sandbox::{CancelToken, Sandbox, ScratchPool};
-use xbuild_scheduler::{Because, Graph, Outcome, Policy, Scheduler, StepId, StepSpec};
+use xbuild_scheduler::{Because, Forecast, Graph, Outcome, Policy, Scheduler, State, StepId};
 use xbuild_store::Store;
 use xbuild_store_model::StorePath;
 
+use crate::builtin;
 use crate::error::{Error, FailureReason, Failures, Result, StepFailure};
+use crate::estimate::{Demands, nar_size};
 use crate::event::{Event, Observer, StepKind};
-use crate::plan::{Plan, Step, Wanted, output_paths, read_derivation};
+use crate::jobserver::Jobserver;
+use crate::memory;
+use crate::output_paths::OutputPaths;
+use crate::plan::{Plan, Step, Wanted, read_derivation};
 use crate::platform::{self, plan_for};
-use crate::settings::Settings;
+use crate::settings::{Settings, processors};
 use crate::step;
 
 /// Makes things valid.
 pub struct Realiser<'a> {
-    store: &'a Store,
+    pub(crate) store: &'a Store,
     sandbox: &'a Sandbox,
     fetcher: &'a Fetcher,
-    settings: &'a Settings,
+    pub(crate) settings: &'a Settings,
     observer: &'a dyn Observer,
     cancel: &'a CancelToken,
 }
@@ -50,6 +57,9 @@ pub enum Mode {
 
 /// How often a run looks whether the user wants to stop.
 const CANCEL_POLL: Duration = Duration::from_millis(50);
+
+/// How often a run looks at the memory of the machine, at most.
+const MEMORY_POLL: Duration = Duration::from_millis(250);
 
 impl<'a> Realiser<'a> {
     /// A realiser on `store`. When `cancel` is set, running builds are stopped and nothing new starts.
@@ -77,7 +87,11 @@ impl<'a> Realiser<'a> {
     /// # Errors
     /// As [`plan`].
     pub fn plan(&self, wanted: &[Wanted]) -> Result<Plan> {
-        plan_for(self.store, self.settings, wanted)
+        plan_for(&self.output_paths(), self.settings, wanted)
+    }
+
+    pub(crate) fn output_paths(&self) -> OutputPaths<'_> {
+        OutputPaths::new(self.store, &self.settings.experimental_features)
     }
 
     /// Makes `wanted` valid.
@@ -86,16 +100,31 @@ impl<'a> Realiser<'a> {
     /// [`Error::Failed`] when steps failed; [`Error::Interrupted`] when the user stopped it; others when the
     /// run could not go on.
     pub fn realise(&self, wanted: &[Wanted], mode: Mode) -> Result<Vec<Realised>> {
-        let realised = self.outputs(wanted)?;
-        self.store
-            .add_temp_roots(realised.iter().flat_map(|r| r.outputs.values()))?;
-        let plan = self.plan(wanted)?;
+        let paths = self.output_paths();
+        self.add_roots(&paths, wanted)?;
+        let plan = plan_for(&paths, self.settings, wanted)?;
         self.refuse_what_cannot_run(&plan, wanted)?;
-        self.run(&plan)?;
+        self.run(&paths, &plan)?;
         if mode == Mode::Rebuild {
-            self.run(&self.rebuild_plan(wanted)?)?;
+            self.run(&paths, &self.rebuild_plan(&paths, wanted)?)?;
         }
-        Ok(realised)
+        self.outputs(&paths, wanted)
+    }
+
+    /// Keeps collectors from everything that is wanted, as far as its path is known.
+    fn add_roots(&self, paths: &OutputPaths<'_>, wanted: &[Wanted]) -> Result<()> {
+        let mut roots = Vec::new();
+        for want in wanted {
+            match want {
+                Wanted::Path(path) => roots.push(path.clone()),
+                Wanted::Outputs(drv, names) => {
+                    let derivation = read_derivation(self.store, drv)?;
+                    let paths = paths.get(drv, &derivation, names.as_ref())?;
+                    roots.extend(paths.into_values().flatten());
+                }
+            }
+        }
+        Ok(self.store.add_temp_roots(&roots)?)
     }
 
     /// Refuses what was asked for by itself and is to be built on another kind of machine, before what it needs is built in vain: of
@@ -104,11 +133,12 @@ impl<'a> Realiser<'a> {
         if self.settings.keep_going {
             return Ok(());
         }
-        let is_wanted = |step: &Step| {
-            let of =
-                |want: &Wanted| matches!(want, Wanted::Outputs(drv, _) if *drv == step.drv_path);
-            wanted.iter().any(of)
+        let drv = |want: &Wanted| match want {
+            Wanted::Outputs(drv, _) => Some(drv.clone()),
+            Wanted::Path(_) => None,
         };
+        let drvs: BTreeSet<StorePath> = wanted.iter().filter_map(drv).collect();
+        let is_wanted = |step: &Step| drvs.contains(&step.drv_path);
         let mut failed = Vec::new();
         for step in plan.steps.iter().filter(|step| is_wanted(step)) {
             if let Err(reason) = platform::check(self.settings, &step.drv) {
@@ -133,8 +163,8 @@ impl<'a> Realiser<'a> {
         Err(Error::Failed(Box::new(Failures { failed, skipped })))
     }
 
-    /// The paths of everything that is wanted, valid or not.
-    fn outputs(&self, wanted: &[Wanted]) -> Result<Vec<Realised>> {
+    /// The paths of everything that was wanted and is valid now.
+    fn outputs(&self, paths: &OutputPaths<'_>, wanted: &[Wanted]) -> Result<Vec<Realised>> {
         let outputs = |want: &Wanted| match want {
             Wanted::Path(path) => Ok(Realised {
                 drv: None,
@@ -144,7 +174,7 @@ impl<'a> Realiser<'a> {
                 let derivation = read_derivation(self.store, drv)?;
                 Ok(Realised {
                     drv: Some(drv.clone()),
-                    outputs: output_paths(drv, &derivation, names.as_ref())?,
+                    outputs: paths.require(drv, &derivation, names.as_ref())?,
                 })
             }
         };
@@ -152,7 +182,7 @@ impl<'a> Realiser<'a> {
     }
 
     /// The derivations that were asked for by themselves, to be built once more.
-    fn rebuild_plan(&self, wanted: &[Wanted]) -> Result<Plan> {
+    fn rebuild_plan(&self, paths: &OutputPaths<'_>, wanted: &[Wanted]) -> Result<Plan> {
         let drvs: BTreeSet<&StorePath> = wanted
             .iter()
             .filter_map(|want| match want {
@@ -173,18 +203,31 @@ impl<'a> Realiser<'a> {
             needed.push(Wanted::Outputs(drv_path.clone(), None));
             steps.push(Step {
                 drv_path: drv_path.clone(),
+                wanted: drv.outputs.keys().cloned().collect(),
                 drv,
                 kind: StepKind::Rebuild,
                 after: Vec::new(),
+                sources: Vec::new(),
             });
         }
         // The outputs can be valid while the inputs are not any more.
-        self.run(&self.plan(&needed)?)?;
+        let plan = plan_for(paths, self.settings, &needed)?;
+        self.run(paths, &plan)?;
         Ok(Plan { steps })
     }
 
     /// Runs all steps of `plan`.
-    fn run(&self, plan: &Plan) -> Result<()> {
+    pub(crate) fn run(&self, paths: &OutputPaths<'_>, plan: &Plan) -> Result<()> {
+        self.run_repairing(paths, plan, &BTreeSet::new())
+    }
+
+    /// The same; outputs that are in `damaged` and are built again take the places of the damaged ones.
+    pub(crate) fn run_repairing(
+        &self,
+        paths: &OutputPaths<'_>,
+        plan: &Plan,
+        damaged: &BTreeSet<StorePath>,
+    ) -> Result<()> {
         if self.cancel.is_cancelled() {
             return Err(Error::Interrupted);
         }
@@ -193,44 +236,60 @@ impl<'a> Realiser<'a> {
         if plan.steps.is_empty() {
             return Ok(());
         }
-        if self.settings.max_jobs == 0 {
-            return Err(Error::NoJobs {
-                steps: plan.steps.len(),
-            });
+        let is_builtin = |step: &&Step| step.drv.builder.starts_with(builtin::PREFIX);
+        let builders = plan.steps.len() - plan.steps.iter().filter(is_builtin).count();
+        // Builders that are part of xbuild run in any case, as in Nix.
+        if self.settings.max_jobs == 0 && builders > 0 {
+            return Err(Error::NoJobs { steps: builders });
         }
-        let mut scheduler = self.scheduler(plan)?;
+        let mut demands = Demands::of(plan, self.store, self.settings);
+        let mut scheduler = scheduler(plan, &demands, self.settings)?;
         let stop = CancelToken::new().map_err(Error::io("make", "an event descriptor"))?;
         // Locked as long as this run lives, so whatever it leaves is collected.
         let work = self.store.work_dir()?;
         let scratch = ScratchPool::new(work.path())?;
+        let jobserver = Jobserver::new(policy(self.settings).processors.get(), work.path())?;
+        let kills = AtomicU64::new(0);
         let context = step::Context {
             store: self.store,
+            paths,
             sandbox: self.sandbox,
             scratch: &scratch,
             fetcher: self.fetcher,
             settings: self.settings,
             observer: self.observer,
+            jobserver: &jobserver,
+            kills: &kills,
             stop: &stop,
+            damaged,
         };
         let mut failed = Vec::new();
         let (ended, ends) = mpsc::channel();
-        let (started, starts) = mpsc::channel::<StepId>();
+        let (started, starts) = mpsc::channel::<(StepId, step::Start)>();
         let starts = Mutex::new(starts);
         thread::scope(|scope| -> Result<()> {
             // When this ends, the threads see that nothing will start any more.
             let started = started;
             let (mut threads, mut running) = (0usize, 0usize);
+            let mut measured: Option<Instant> = None;
             loop {
                 if self.cancel.is_cancelled() {
                     scheduler.cancel();
                     stop.cancel();
                 }
+                if measured.is_none_or(|at| at.elapsed() >= MEMORY_POLL) {
+                    measured = Some(Instant::now());
+                    kills.store(memory::kills().unwrap_or(u64::MAX), Ordering::Relaxed);
+                    if let Some(memory) = memory::measure(scheduler.is_short()) {
+                        scheduler.set_memory(memory);
+                    }
+                }
                 while let Some(id) = scheduler.next() {
                     if running == threads {
                         let (ended, starts, context) = (ended.clone(), &starts, &context);
                         let work = move || {
-                            while let Some(id) = next_start(starts) {
-                                let result = run_caught(context, &plan.steps[id.0 as usize]);
+                            while let Some((id, start)) = next_start(starts) {
+                                let result = run_caught(context, &plan.steps[id.index()], start);
                                 // The receiver lives as long as any step runs.
                                 let _ = ended.send((id, result));
                             }
@@ -245,7 +304,11 @@ impl<'a> Realiser<'a> {
                         threads += 1;
                     }
                     // The receiver lives as long as this.
-                    let _ = started.send(id);
+                    let start = step::Start {
+                        demand: *demands.get(id.index()),
+                        alone: scheduler.is_alone(id),
+                    };
+                    let _ = started.send((id, start));
                     running += 1;
                 }
                 if running == 0 {
@@ -255,14 +318,15 @@ impl<'a> Realiser<'a> {
                     continue;
                 };
                 running -= 1;
-                let outcome = self.report(plan, id, result, &mut failed);
-                if outcome == Outcome::Failed && !self.settings.keep_going {
+                scheduler
+                    .finished(id, outcome(&result))
+                    .map_err(|error| Error::Internal(error.to_string()))?;
+                self.report(plan, &scheduler, id, result, &mut failed);
+                if scheduler.state(id) == State::Failed && !self.settings.keep_going {
                     // As Nix does: what runs beside a failure is stopped, so that the error comes at once.
                     stop.cancel();
                 }
-                scheduler
-                    .finished(id, outcome)
-                    .map_err(|error| Error::Internal(error.to_string()))?;
+                self.expect(plan, &mut demands, &mut scheduler, id);
             }
         })?;
         if self.cancel.is_cancelled() {
@@ -288,88 +352,139 @@ impl<'a> Realiser<'a> {
     fn report(
         &self,
         plan: &Plan,
+        scheduler: &Scheduler,
         id: StepId,
-        result: std::result::Result<Duration, Box<StepFailure>>,
+        result: std::result::Result<step::Ended, Box<StepFailure>>,
         failed: &mut Vec<StepFailure>,
-    ) -> Outcome {
-        let step = &plan.steps[id.0 as usize];
-        match result {
-            Ok(wall) => {
-                self.observer.event(Event::Finished {
-                    drv: &step.drv_path,
-                    kind: step.kind,
-                    wall,
+    ) {
+        let step = &plan.steps[id.index()];
+        match (result, scheduler.state(id)) {
+            (Ok(ended), _) => {
+                let (drv, kind) = (&step.drv_path, step.kind);
+                self.observer.event(match ended {
+                    step::Ended::Built(wall) => Event::Finished { drv, kind, wall },
+                    step::Ended::AlreadyBuilt => Event::AlreadyBuilt { drv, kind },
                 });
-                Outcome::Done
             }
-            Err(failure) if matches!(failure.reason, FailureReason::Cancelled) => {
-                Outcome::Interrupted
-            }
-            Err(failure) => {
+            (Err(failure), State::Failed) => {
                 self.observer.event(Event::Failed {
                     drv: &step.drv_path,
                     message: &failure.to_string(),
                 });
                 failed.push(*failure);
-                Outcome::Failed
             }
+            (Err(failure), State::Ready) => self.observer.event(Event::Retried {
+                drv: &step.drv_path,
+                message: &format!(
+                    "build of {} failed: {}; it is tried once more, with nothing built beside it",
+                    step.drv_path, failure.reason
+                ),
+            }),
+            // It was told to stop.
+            (Err(_), _) => {}
         }
     }
 
-    fn scheduler(&self, plan: &Plan) -> Result<Scheduler> {
-        let mut graph = Graph::with_capacity(
-            plan.steps.len(),
-            plan.steps.iter().map(|s| s.after.len()).sum(),
-        );
-        let mut ids = Vec::with_capacity(plan.steps.len());
-        for step in &plan.steps {
-            let spec = match step.kind {
-                StepKind::Fetch => StepSpec::download(DOWNLOAD_ESTIMATE_MS),
-                StepKind::Build | StepKind::Rebuild => StepSpec::build(self.expected_ms(step)),
-            };
-            ids.push(graph.add_step(spec));
+    /// After a download: how long what needs it will take, by its size.
+    fn expect(&self, plan: &Plan, demands: &mut Demands, scheduler: &mut Scheduler, id: StepId) {
+        let step = &plan.steps[id.index()];
+        if step.kind != StepKind::Fetch || scheduler.state(id) != State::Done {
+            return;
         }
-        for (index, step) in plan.steps.iter().enumerate() {
-            for before in &step.after {
-                graph.add_edge(ids[*before], ids[index]);
-            }
-        }
-        let slots = |n: usize| {
-            NonZeroU32::new(u32::try_from(n).unwrap_or(u32::MAX)).unwrap_or(NonZeroU32::MIN)
+        let Some(path) = step.drv.outputs.values().find_map(Output::path) else {
+            return;
         };
-        let mut policy = Policy::new(slots(self.settings.max_jobs));
-        policy.max_downloads = slots(self.settings.http_connections);
-        policy.keep_going = self.settings.keep_going;
-        Scheduler::new(graph, policy).map_err(|error| match error {
-            xbuild_scheduler::Error::Cycle(cycle) => Error::Cycle(
-                cycle
-                    .steps()
-                    .iter()
-                    .map(|id| plan.steps[id.0 as usize].drv_path.to_string())
-                    .collect::<Vec<_>>()
-                    .join(" → "),
-            ),
-            other => Error::Internal(other.to_string()),
-        })
+        let bytes = nar_size(self.store, path);
+        let graph = scheduler.graph();
+        let mut changed: Vec<(StepId, &StorePath)> =
+            graph.after(id).map(|after| (after, path)).collect();
+        // What is built from the tree that another step unpacks.
+        for after in graph.after(id) {
+            for path in plan.steps[after.index()].drv.outputs.values() {
+                let path = path.path();
+                changed.extend(graph.after(after).filter_map(|far| Some((far, path?))));
+            }
+        }
+        for (id, source) in changed {
+            let step = &plan.steps[id.index()];
+            if let Some(expected_ms) = demands.source_arrived(id.index(), step, source, bytes) {
+                scheduler.expect(id, expected_ms);
+            }
+        }
     }
+}
 
-    /// How long a build took the last time, for the scheduler.
-    fn expected_ms(&self, step: &Step) -> u32 {
-        let system = String::from_utf8_lossy(&step.drv.system);
-        let known = self
-            .store
-            .builds()
-            .and_then(|builds| builds.expected(&step.drv.name, &system))
-            .ok()
-            .flatten();
-        known.map_or(BUILD_ESTIMATE_MS, |known| {
-            u32::try_from(known.duration.as_millis()).unwrap_or(u32::MAX)
-        })
+/// How a step ended, for the scheduler.
+fn outcome(result: &std::result::Result<step::Ended, Box<StepFailure>>) -> Outcome {
+    match result {
+        Ok(_) => Outcome::Done,
+        Err(failure) => match failure.reason {
+            FailureReason::Cancelled => Outcome::Interrupted,
+            FailureReason::OutOfMemory { .. } => Outcome::OutOfMemory,
+            _ => Outcome::Failed,
+        },
+    }
+}
+
+/// What may run at once.
+fn policy(settings: &Settings) -> Policy {
+    let at_least_one =
+        |n: usize| NonZeroU32::new(u32::try_from(n).unwrap_or(u32::MAX)).unwrap_or(NonZeroU32::MIN);
+    Policy {
+        max_jobs: at_least_one(settings.max_jobs),
+        max_downloads: at_least_one(settings.http_connections),
+        processors: at_least_one(processors().max(settings.build_cores())),
+        keep_going: settings.keep_going,
+    }
+}
+
+/// What every step of a plan is expected to need, and how the run goes if that is right.
+///
+/// # Errors
+/// [`Error::Cycle`].
+pub fn forecast(plan: &Plan, store: &Store, settings: &Settings) -> Result<(Demands, Forecast)> {
+    let demands = Demands::of(plan, store, settings);
+    let forecast = Forecast::of(graph(plan, &demands), policy(settings));
+    let forecast = forecast.map_err(|error| cycle(plan, error))?;
+    Ok((demands, forecast))
+}
+
+fn graph(plan: &Plan, demands: &Demands) -> Graph {
+    let edges = plan.steps.iter().map(|step| step.after.len()).sum();
+    let mut graph = Graph::with_capacity(plan.steps.len(), edges);
+    let ids: Vec<StepId> = (0..plan.steps.len())
+        .map(|index| graph.add_step(demands.get(index).spec))
+        .collect();
+    for (index, step) in plan.steps.iter().enumerate() {
+        for before in &step.after {
+            graph.add_edge(ids[*before], ids[index]);
+        }
+    }
+    graph
+}
+
+fn scheduler(plan: &Plan, demands: &Demands, settings: &Settings) -> Result<Scheduler> {
+    Scheduler::new(graph(plan, demands), policy(settings)).map_err(|error| cycle(plan, error))
+}
+
+fn cycle(plan: &Plan, error: xbuild_scheduler::Error) -> Error {
+    match error {
+        xbuild_scheduler::Error::Cycle(cycle) => Error::Cycle(
+            cycle
+                .steps()
+                .iter()
+                .map(|id| plan.steps[id.index()].drv_path.to_string())
+                .collect::<Vec<_>>()
+                .join(" → "),
+        ),
+        other => Error::Internal(other.to_string()),
     }
 }
 
 /// Waits for a step to start; `None` when there will be none.
-fn next_start(starts: &Mutex<mpsc::Receiver<StepId>>) -> Option<StepId> {
+fn next_start(
+    starts: &Mutex<mpsc::Receiver<(StepId, step::Start)>>,
+) -> Option<(StepId, step::Start)> {
     starts
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
@@ -381,8 +496,9 @@ fn next_start(starts: &Mutex<mpsc::Receiver<StepId>>) -> Option<StepId> {
 fn run_caught(
     context: &step::Context<'_>,
     step: &Step,
-) -> std::result::Result<Duration, Box<StepFailure>> {
-    let run = AssertUnwindSafe(|| step::run(context, step));
+    start: step::Start,
+) -> std::result::Result<step::Ended, Box<StepFailure>> {
+    let run = AssertUnwindSafe(|| step::run(context, step, start));
     panic::catch_unwind(run).unwrap_or_else(|_| {
         Err(Box::new(StepFailure {
             drv: step.drv_path.clone(),
@@ -395,8 +511,3 @@ fn run_caught(
         }))
     })
 }
-
-/// The assumed duration of a build that was never measured.
-const BUILD_ESTIMATE_MS: u32 = 10_000;
-/// The assumed duration of a download.
-const DOWNLOAD_ESTIMATE_MS: u32 = 1_000;

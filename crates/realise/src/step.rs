@@ -5,39 +5,54 @@ use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use xbuild_derivation::Derivation;
 use xbuild_fetch::Fetcher;
 use xbuild_sandbox::{Bind, CancelToken, ExtraBind, Report, Sandbox, ScratchPool, Spec, Status};
-use xbuild_store::{PathLocks, Scratch, Store, remove_tree};
+use xbuild_store::{PathLocks, Rewrites, Scratch, Store, Usage, remove_tree};
 use xbuild_store_model::StorePath;
 
+use crate::addressing::{Made, canonical, rewrite};
 use crate::builtin;
 use crate::compare;
-use crate::environment::environment;
+use crate::environment::{environment, is_open};
 use crate::error::{Error, FailureReason, StepFailure};
+use crate::estimate::Demand;
 use crate::event::{Event, Observer, StepKind};
 use crate::graphs::graphs;
+use crate::jobserver::{self, Jobserver};
 use crate::kept;
 use crate::log::Log;
+use crate::memory;
 use crate::options::{Options, attribute};
-use crate::outputs::{self, Made};
-use crate::plan::{Step, output_paths, read_derivation};
+use crate::output_paths::OutputPaths;
+use crate::outputs::{Finishing, Purpose};
+use crate::plan::{Step, read_derivation};
 use crate::platform;
 use crate::settings::Settings;
+use crate::target::Target;
 
 /// What every step of a run uses.
 pub(crate) struct Context<'a> {
     pub(crate) store: &'a Store,
+    /// Where outputs are.
+    pub(crate) paths: &'a OutputPaths<'a>,
     pub(crate) sandbox: &'a Sandbox,
     /// The directories that sandboxed builds use one after the other.
     pub(crate) scratch: &'a ScratchPool,
     pub(crate) fetcher: &'a Fetcher,
     pub(crate) settings: &'a Settings,
     pub(crate) observer: &'a dyn Observer,
+    /// Shared by all builds.
+    pub(crate) jobserver: &'a Jobserver,
+    /// How many processes the kernel had killed for want of memory when that was last asked.
+    pub(crate) kills: &'a AtomicU64,
     /// Stops the running steps.
     pub(crate) stop: &'a CancelToken,
+    /// Damaged outputs: a step that builds one again puts it in its place.
+    pub(crate) damaged: &'a BTreeSet<StorePath>,
 }
 
 /// How long to wait before a lock that another process holds is tried again.
@@ -52,12 +67,34 @@ struct Remains {
     environment: Option<Vec<u8>>,
 }
 
+/// How a step ended well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// It built, in this time.
+    Built(Duration),
+    /// There was nothing left to do.
+    AlreadyBuilt,
+}
+
+/// How one step is to be run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Start {
+    pub(crate) demand: Demand,
+    /// It ran out of memory before, and nothing runs beside it.
+    pub(crate) alone: bool,
+}
+
 /// Runs one step. When it returns `Ok`, the outputs are valid (or, for a rebuild, equal).
-pub(crate) fn run(context: &Context<'_>, step: &Step) -> Result<Duration, Box<StepFailure>> {
+pub(crate) fn run(
+    context: &Context<'_>,
+    step: &Step,
+    start: Start,
+) -> Result<Ended, Box<StepFailure>> {
     let begun = Instant::now();
     let mut remains = Remains::default();
-    match run_locked(context, step, &mut remains) {
-        Ok(()) => Ok(begun.elapsed()),
+    match run_locked(context, step, start, &mut remains) {
+        Ok(true) => Ok(Ended::Built(begun.elapsed())),
+        Ok(false) => Ok(Ended::AlreadyBuilt),
         Err(reason) => Err(Box::new(StepFailure {
             drv: step.drv_path.clone(),
             reason,
@@ -68,65 +105,94 @@ pub(crate) fn run(context: &Context<'_>, step: &Step) -> Result<Duration, Box<St
     }
 }
 
+/// True if it built something.
 fn run_locked(
     context: &Context<'_>,
     step: &Step,
+    start: Start,
     remains: &mut Remains,
-) -> Result<(), FailureReason> {
-    let unbuildable =
-        |error: xbuild_derivation::Error| FailureReason::Unsupported(error.to_string());
-    step.drv.require_buildable().map_err(unbuildable)?;
-    let options = Options::of(&step.drv)?;
-    let paths = output_paths(&step.drv_path, &step.drv, None)?;
-    let all: Vec<StorePath> = paths.values().cloned().collect();
-    context.store.add_temp_roots(&all).map_err(Error::from)?;
-    let _locks = lock(context, &step.drv_path, &all)?;
-    let valid: BTreeMap<&String, bool> = paths
-        .iter()
-        .map(|(name, path)| Ok((name, context.store.is_valid(path)?)))
-        .collect::<Result<_, Error>>()?;
+) -> Result<bool, FailureReason> {
+    let target = Target::of(context.paths, step)?;
+    let options = Options::of(&target.drv)?;
+    let (store, paths) = (context.store, context.paths);
+    let known = || paths.get(&target.drv_path, &target.drv, None);
+    store
+        .add_temp_roots(known()?.values().flatten())
+        .map_err(Error::from)?;
+    let _locks = lock(context, &step.drv_path, &target.locks())?;
+    let mut valid = BTreeMap::new();
+    for (name, path) in known()? {
+        if let Some(path) = path
+            && store.is_valid(&path)?
+        {
+            valid.insert(name, path);
+        }
+    }
     let rebuild = step.kind == StepKind::Rebuild;
-    if !rebuild && valid.values().all(|valid| *valid) {
-        // Another process built it while this one waited for the lock.
-        return Ok(());
+    if !rebuild && step.wanted.iter().all(|name| valid.contains_key(name)) {
+        // Another process built it while this one waited for the lock, or it was built before for another derivation.
+        let realisations = target.realisations(&valid)?;
+        let held = store.add_realisations(&realisations).map_err(Error::from)?;
+        target.note(valid, &held);
+        return Ok(false);
     }
     context.observer.event(Event::Started {
         drv: &step.drv_path,
         kind: step.kind,
     });
+    target.write()?;
+    let places = target.places(&valid, rebuild)?;
+    // What this and others need is a temporary root by now.
+    context
+        .store
+        .auto_gc(&context.settings.store.auto_gc())
+        .map_err(Error::from)?;
     let scratch = WorkDir::new(context, step)?;
-    let made = build(context, step, &options, &paths, scratch.path(), remains);
+    let place = (scratch.path(), start);
+    let made = build(context, step, &target, &options, &places, place, remains);
     let ended = made.and_then(|(made, inputs)| {
+        let finishing = Finishing {
+            store,
+            drv_path: &target.drv_path,
+            drv: &target.drv,
+            options: &options,
+            inputs: &inputs,
+            places: &places,
+            scratch: scratch.path(),
+            realisations: &|outputs| target.realisations(outputs),
+        };
         if rebuild {
-            compare_outputs(context, made)
-        } else {
-            // An output that is valid already stays what it is; what else lies at a path was never registered.
-            let made: Vec<Made> = made
-                .into_iter()
-                .filter(|output| !valid[&output.name])
-                .collect();
-            for output in &made {
-                let leftover = context.store.physical(&output.path);
-                if fs::symlink_metadata(&leftover).is_ok() {
-                    remove_tree(&leftover).map_err(Error::from)?;
-                }
+            let registered = paths.require(&step.drv_path, &step.drv, None)?;
+            let is_damaged = |output: &Made| {
+                let path = registered.get(&output.name);
+                path.is_some_and(|path| context.damaged.contains(path))
+            };
+            if !made.iter().any(is_damaged) {
+                return compare_outputs(context, made, &registered, scratch.path());
             }
-            outputs::finish(
-                context.store,
-                &step.drv_path,
-                &step.drv,
-                &options,
-                &made,
-                &inputs,
-            )
+            let damaged: Vec<Made> = made.into_iter().filter(is_damaged).collect();
+            finishing.finish(&damaged, Purpose::Repair)?;
+            return Ok(());
         }
+        // An output that is valid already stays what it is; what else lies at a path was never registered.
+        let made: Vec<Made> = made
+            .into_iter()
+            .filter(|output| !valid.contains_key(&output.name))
+            .collect();
+        for output in &made {
+            store.remove_leftover(&output.path).map_err(Error::from)?;
+        }
+        let (outputs, held) = finishing.finish(&made, Purpose::Register)?;
+        target.note(outputs, &held);
+        Ok(())
     });
     if ended.is_ok() {
         scratch.give_back();
-        return ended;
+        return ended.map(|()| true);
     }
     let build_dir = scratch.path().join("build");
-    if context.settings.keep_failed && build_dir.is_dir() {
+    let is_last = !matches!(ended, Err(FailureReason::OutOfMemory { alone: false, .. }));
+    if context.settings.keep_failed && is_last && build_dir.is_dir() {
         let kept = kept::keep(
             context.store.root(),
             &step.drv.name,
@@ -137,7 +203,7 @@ fn run_locked(
             Ok(place) => {
                 // What differs is worth a look.
                 if matches!(ended, Err(FailureReason::NotDeterministic { .. })) {
-                    let outputs: Vec<&str> = all.iter().map(StorePath::base_name).collect();
+                    let outputs: Vec<&str> = places.values().map(StorePath::base_name).collect();
                     kept::keep_outputs(&scratch.path().join("store"), &outputs, &place);
                 }
                 remains.kept = Some(place);
@@ -147,7 +213,7 @@ fn run_locked(
             }),
         }
     }
-    ended
+    ended.map(|()| true)
 }
 
 /// Where a step works. Deleted with all it holds, unless it is given back for another step.
@@ -218,15 +284,16 @@ fn lock(
 fn build(
     context: &Context<'_>,
     step: &Step,
+    target: &Target<'_>,
     options: &Options,
-    paths: &BTreeMap<String, StorePath>,
-    scratch: &Path,
+    places: &BTreeMap<String, StorePath>,
+    (scratch, start): (&Path, Start),
     remains: &mut Remains,
 ) -> Result<(Vec<Made>, BTreeSet<StorePath>), FailureReason> {
-    let drv = &step.drv;
-    let inputs = input_closure(context.store, drv)?;
+    let drv = &*target.drv;
+    let inputs = input_closure(context.paths, drv)?;
     let made = |physical: &dyn Fn(&StorePath) -> PathBuf| {
-        paths
+        places
             .iter()
             .map(|(name, path)| Made {
                 name: name.clone(),
@@ -254,8 +321,15 @@ fn build(
         return Ok((made, inputs));
     }
     platform::check(context.settings, drv)?;
-    let spec = spec(context, drv, options, paths, &inputs, scratch)?;
-    let log_path = context.store.log_path(&step.drv_path);
+    let mut spec = spec(context, drv, options, places, &inputs, scratch)?;
+    let cores = u32::try_from(context.settings.build_cores()).unwrap_or(u32::MAX);
+    let lent = if start.demand.jobserver { cores - 1 } else { 0 };
+    let seat = context.jobserver.join(start.demand.spec.processors, lent)?;
+    if let Some(pipe) = &seat.pipe {
+        show_jobserver(&mut spec, pipe, cores);
+    }
+    let killed_before = context.kills.load(Ordering::Relaxed);
+    let log_path = context.store.log_path(&target.drv_path);
     let mut log = Log::new(
         log_path,
         &step.drv_path,
@@ -265,23 +339,77 @@ fn build(
     let report = context
         .sandbox
         .run(&spec, context.stop, &mut |bytes| log.write(bytes));
+    drop(seat);
     let (path, tail) = log.finish()?;
     remains.log = path;
     remains.tail = tail;
     remains.environment = Some(kept::environment(&spec));
     let report = report.map_err(Error::from)?;
-    ended_well(&report, context.settings)?;
+    ended_well(&report, context.settings).map_err(|reason| {
+        let killed = memory::kills().is_some_and(|kills| kills > killed_before);
+        out_of_memory(reason, killed, start.alone)
+    })?;
     remains.tail.clear();
     let system = String::from_utf8_lossy(&drv.system);
     // Only a guess for later runs: a failure to note it is no failure of the build.
     let _ = context
         .store
         .builds()
-        .and_then(|builds| builds.record_build(&drv.name, &system, report.wall, report.max_rss));
+        .and_then(|builds| builds.record_build(&drv.name, &system, usage(&report)));
     Ok((
         made(&|path| spec.physical(Path::new(&path.to_string()))),
         inputs,
     ))
+}
+
+/// Shows a build its pipe, and says where it is. What the derivation itself sets stays.
+fn show_jobserver(spec: &mut Spec, pipe: &Path, cores: u32) {
+    spec.extra_binds.push(ExtraBind {
+        source: pipe.to_owned(),
+        target: PathBuf::from(jobserver::PATH),
+        optional: false,
+    });
+    for name in ["MAKEFLAGS", "CARGO_MAKEFLAGS"] {
+        if spec.env.iter().all(|(known, _)| known != name) {
+            spec.env
+                .push((name.into(), jobserver::make_flags(cores).into()));
+        }
+    }
+}
+
+/// What a build used, for later ones. Where no control group counts, the sandbox knows the greatest process; with several at a time, so
+/// many of them may have been that great.
+fn usage(report: &Report) -> Usage {
+    let busy = (report.user + report.sys).as_micros().saturating_mul(1000);
+    let processors = u64::try_from(busy / report.wall.as_micros().max(1)).unwrap_or(u64::MAX);
+    let counted = report.peak_memory.filter(|peak| *peak != report.max_rss);
+    let side_by_side = processors.div_ceil(1000).max(1);
+    Usage {
+        duration: report.wall,
+        peak_memory: counted.unwrap_or_else(|| report.max_rss.saturating_mul(side_by_side)),
+        processors,
+    }
+}
+
+/// The exit code of a shell, or of what runs programs like one, whose program was killed.
+const KILLED: i32 = 128 + 9;
+
+/// Whether a build failed for want of memory: the kernel has killed some process of the machine since it began (`killed`), or its
+/// builder was killed, and not by us.
+fn out_of_memory(reason: FailureReason, killed: bool, alone: bool) -> FailureReason {
+    let looks_so = match reason {
+        FailureReason::Signal(9) | FailureReason::Exit(KILLED) => true,
+        FailureReason::Exit(_) | FailureReason::Signal(_) => killed,
+        _ => false,
+    };
+    if looks_so {
+        FailureReason::OutOfMemory {
+            ended: reason.to_string(),
+            alone,
+        }
+    } else {
+        reason
+    }
 }
 
 fn ended_well(report: &Report, settings: &Settings) -> Result<(), FailureReason> {
@@ -307,11 +435,16 @@ fn ended_well(report: &Report, settings: &Settings) -> Result<(), FailureReason>
 }
 
 /// The closure of everything that `drv` takes as input.
-fn input_closure(store: &Store, drv: &Derivation) -> Result<BTreeSet<StorePath>, FailureReason> {
+pub(crate) fn input_closure(
+    paths: &OutputPaths<'_>,
+    drv: &Derivation,
+) -> Result<BTreeSet<StorePath>, FailureReason> {
+    let store = paths.store();
     let mut direct: BTreeSet<StorePath> = drv.input_srcs.clone();
     for (input, outputs) in &drv.input_drvs {
         let input_drv = read_derivation(store, input)?;
-        direct.extend(output_paths(input, &input_drv, Some(outputs))?.into_values());
+        let found = paths.require(input, &input_drv, Some(outputs))?;
+        direct.extend(found.into_values());
     }
     let direct: Vec<StorePath> = direct.into_iter().collect();
     Ok(store
@@ -326,7 +459,7 @@ fn spec(
     context: &Context<'_>,
     drv: &Derivation,
     options: &Options,
-    paths: &BTreeMap<String, StorePath>,
+    places: &BTreeMap<String, StorePath>,
     inputs: &BTreeSet<StorePath>,
     scratch: &Path,
 ) -> Result<Spec, FailureReason> {
@@ -335,6 +468,7 @@ fn spec(
     let made = environment(
         drv,
         options,
+        places,
         &graphs,
         context.settings.build_cores(),
         &host_env,
@@ -354,13 +488,18 @@ fn spec(
             target: PathBuf::from(path.to_string()),
         })
         .collect();
-    spec.outputs = paths
+    spec.outputs = places
         .values()
         .map(|path| PathBuf::from(path.to_string()))
         .collect();
-    spec.network = drv.fixed_output().is_some();
+    spec.network = is_open(drv);
     spec.emulator = platform::emulator(context.store, context.settings, drv)?;
     spec.linux32 = drv.system == b"i686-linux";
+    spec.user_namespaces = context.settings.sandbox_user_namespaces;
+    spec.max_processes = context.settings.max_build_processes;
+    spec.max_processes_together = spec
+        .max_processes
+        .map(|limit| limit.saturating_mul(context.settings.max_jobs.max(1) as u64));
     spec.timeout = context.settings.timeout;
     spec.max_silent = context.settings.max_silent_time;
     spec.max_log = context.settings.max_build_log_size;
@@ -392,14 +531,38 @@ fn spec(
 }
 
 /// For `--rebuild`: the new outputs against the registered ones.
-fn compare_outputs(context: &Context<'_>, made: Vec<Made>) -> Result<(), FailureReason> {
+fn compare_outputs(
+    context: &Context<'_>,
+    made: Vec<Made>,
+    registered: &BTreeMap<String, StorePath>,
+    scratch: &Path,
+) -> Result<(), FailureReason> {
+    // The builder found outputs whose paths follow from their contents at other places.
+    let mut rewrites = Rewrites::default();
+    for output in &made {
+        if let Some(path) = registered.get(&output.name)
+            && *path != output.path
+        {
+            rewrites.add(&output.path, path);
+        }
+    }
     let mut differences = String::new();
-    for output in made {
-        outputs::canonical(context.store, &output)?;
-        let registered = context.store.physical(&output.path);
-        for line in compare::differences(&registered, &output.physical)? {
+    for mut output in made {
+        canonical(context.store, &output)?;
+        if !rewrites.is_empty() {
+            output.physical = rewrite(
+                context.store,
+                &output.physical,
+                scratch,
+                &output.name,
+                &rewrites,
+            )?
+            .0;
+        }
+        let path = registered.get(&output.name).unwrap_or(&output.path);
+        for line in compare::differences(&context.store.physical(path), &output.physical)? {
             use std::fmt::Write as _;
-            let _ = writeln!(differences, "  {}: {line}", output.path);
+            let _ = writeln!(differences, "  {path}: {line}");
         }
     }
     if differences.is_empty() {

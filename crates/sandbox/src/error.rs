@@ -61,10 +61,12 @@ pub enum Step {
     MountEmulation,
     /// Register the emulator.
     RegisterEmulator,
+    /// Separate the build from abstract unix sockets of others.
+    Landlock,
 }
 
 impl Step {
-    const ALL: [Step; 25] = [
+    const ALL: [Step; 26] = [
         Step::UserNamespace,
         Step::IdMaps,
         Step::SpawnerMounts,
@@ -90,6 +92,7 @@ impl Step {
         Step::Execute,
         Step::MountEmulation,
         Step::RegisterEmulator,
+        Step::Landlock,
     ];
 
     pub(crate) fn from_code(code: u32) -> Option<Step> {
@@ -124,6 +127,7 @@ impl Step {
             Step::Execute => "execute the builder",
             Step::MountEmulation => "mount binfmt_misc in a user namespace",
             Step::RegisterEmulator => "register the emulator",
+            Step::Landlock => "separate the build from abstract unix sockets of others",
         }
     }
 }

@@ -13,8 +13,11 @@ use rustix::process::{DumpableBehavior, Resource, Rlimit, Signal};
 use rustix::thread::{CapabilitySet, CapabilitySets, LinkNameSpaceType};
 
 use crate::error::Step;
+use crate::landlock;
 use crate::mounts;
-use crate::plan::{FLAG_LINUX32, FLAG_NETWORK, FLAG_PROBE, FLAG_RANDOMISE, Plan};
+use crate::network;
+use crate::plan::{FLAG_LINUX32, FLAG_NAMESPACES, FLAG_NETWORK, FLAG_PROBE, FLAG_RANDOMISE, Plan};
+use crate::seccomp::Filter;
 use crate::spawner::Context;
 use crate::spec::{INSIDE_GID, INSIDE_UID};
 use crate::sys::{self, Launch};
@@ -50,7 +53,7 @@ pub(crate) fn run(context: &Context<'_>, request: &Request) -> ! {
             .send(&request.control);
             sys::exit_now(1);
         }
-        Ok(plan) if plan.has(FLAG_PROBE) => {
+        Ok((plan, _)) if plan.has(FLAG_PROBE) => {
             let _ = Message::BuilderEnded {
                 status: 0,
                 max_rss: 0,
@@ -58,13 +61,16 @@ pub(crate) fn run(context: &Context<'_>, request: &Request) -> ! {
             .send(&request.control);
             sys::exit_now(0);
         }
-        Ok(plan) => supervise(context, request, plan),
+        Ok((plan, filter)) => supervise(context, request, plan, filter),
     }
 }
 
 /// Everything up to the builder's own process.
-fn set_up(context: &Context<'_>, request: &Request) -> Result<Plan, Failure> {
+fn set_up(context: &Context<'_>, request: &Request) -> Result<(Plan, Filter), Failure> {
     tie_to_spawner(context)?;
+    if let Some(namespace) = context.network {
+        network::enter(namespace).map_err(failed(Step::Clone))?;
+    }
     let plan = Plan::map(&request.plan).map_err(failed(Step::Plan))?;
     mounts::mount_inputs(plan)?;
     mounts::mount_dev()?;
@@ -74,9 +80,6 @@ fn set_up(context: &Context<'_>, request: &Request) -> Result<Plan, Failure> {
     }
     mounts::mount_extra(plan)?;
     mounts::enter_root()?;
-    if !plan.has(FLAG_NETWORK) {
-        sys::loopback_up().map_err(failed(Step::Loopback))?;
-    }
     let hostname = plan.hostname().map_err(failed(Step::Plan))?;
     rustix::system::sethostname(hostname.to_bytes()).map_err(failed(Step::HostName))?;
     // What `getdomainname` says on a machine without one, as Nix sets it.
@@ -85,7 +88,14 @@ fn set_up(context: &Context<'_>, request: &Request) -> Result<Plan, Failure> {
     tie_to_spawner(context)?;
     limit(plan, request).map_err(failed(Step::Limits))?;
     rustix::process::chdir(c"/build").map_err(failed(Step::EnterBuildDir))?;
-    Ok(plan)
+    // In a network namespace of its own there are no sockets of others.
+    let unix_sockets = !plan.has(FLAG_NETWORK)
+        || landlock::confine_abstract_sockets().map_err(failed(Step::Landlock))?;
+    let filter = Filter {
+        namespaces: plan.has(FLAG_NAMESPACES),
+        unix_sockets,
+    };
+    Ok((plan, filter))
 }
 
 /// Asks to be killed with the spawner, and leaves if that has already ended. A change of ids undoes the request.
@@ -145,7 +155,10 @@ fn limit(plan: Plan, request: &Request) -> Result<(), Errno> {
             maximum: core.maximum,
         },
     )?;
-    if let Some(limit) = plan.max_processes() {
+    let limited = request.limited && request.cgroup.is_some();
+    if let Some(limit) = plan.max_processes().filter(|_| !limited) {
+        let maximum = rustix::process::getrlimit(Resource::Nproc).maximum;
+        let limit = maximum.map_or(limit, |maximum| maximum.min(limit));
         let both = Rlimit {
             current: Some(limit),
             maximum: Some(limit),
@@ -167,7 +180,7 @@ fn limit(plan: Plan, request: &Request) -> Result<(), Errno> {
 
 /// Starts the builder and waits for its end.
 #[allow(unsafe_code)]
-fn supervise(context: &Context<'_>, request: &Request, plan: Plan) -> ! {
+fn supervise(context: &Context<'_>, request: &Request, plan: Plan, filter: Filter) -> ! {
     let fail = |step: Step, errno: Errno| -> ! {
         let _ = Message::Failed {
             step: step as u32,
@@ -189,7 +202,7 @@ fn supervise(context: &Context<'_>, request: &Request, plan: Plan) -> ! {
         program,
         argv: plan.argv(),
         envp: plan.envp(),
-        seccomp: context.seccomp,
+        seccomp: &context.seccomp[filter.index()],
         failure: None,
     };
     let builder = match sys::launch(&mut launch) {

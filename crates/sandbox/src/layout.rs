@@ -14,7 +14,9 @@ use std::path::{Component, Path};
 
 use crate::error::SandboxError;
 use crate::identity::Identity;
-use crate::plan::{FLAG_LINUX32, FLAG_NETWORK, FLAG_RANDOMISE, MountKind, PlanWriter};
+use crate::plan::{
+    FLAG_LINUX32, FLAG_NAMESPACES, FLAG_NETWORK, FLAG_RANDOMISE, MountKind, PlanWriter,
+};
 use crate::spec::{BUILD_DIR, Bind, INSIDE_GID, INSIDE_UID, Spec};
 use crate::tree::{give_tree, remove_tree};
 
@@ -86,10 +88,11 @@ pub(crate) fn prepare(spec: &Spec, identity: Identity) -> Result<PlanWriter, San
         (spec.network, FLAG_NETWORK),
         (spec.linux32, FLAG_LINUX32),
         (spec.randomise_addresses, FLAG_RANDOMISE),
+        (spec.user_namespaces, FLAG_NAMESPACES),
     ] {
         plan.flags |= if wanted { flag } else { 0 };
     }
-    plan.max_processes = spec.max_processes.unwrap_or(0);
+    plan.max_processes = spec.max_processes_together.unwrap_or(0);
     Ok(plan)
 }
 

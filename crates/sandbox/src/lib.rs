@@ -29,14 +29,17 @@
 //! Needs Linux 5.12 or newer; [`probe`] says what is missing.
 
 mod cancel;
+mod cgroup;
 mod companion;
 mod emulation;
 mod error;
 mod identity;
 mod init;
+mod landlock;
 mod layout;
 mod mounts;
 mod namespace;
+mod network;
 mod plan;
 mod probe;
 mod sandbox;
@@ -49,10 +52,11 @@ mod tree;
 mod wire;
 
 pub use cancel::CancelToken;
+pub use cgroup::NoCgroups;
 pub use companion::end_with_caller;
 pub use emulation::{registered_emulator, registers_own_emulators};
 pub use error::{BuilderProblem, SandboxError, Step};
-pub use probe::{Unavailable, probe};
+pub use probe::{Unavailable, probe, probe_emulation};
 pub use sandbox::Sandbox;
 pub use scratch::ScratchPool;
 pub use spec::{Bind, Emulator, ExtraBind, ExtraBindError, Machine, Report, Spec, Status};

@@ -45,7 +45,9 @@ impl Helper {
         let new = |errno| (Step::UserNamespace, errno);
         let (here, there) = wire::pair().map_err(new)?;
         // SAFETY: this process has one thread; the helper does system calls on its own copy of the memory and ends by `exit_now`.
-        match unsafe { sys::clone_process((flags | libc::CLONE_NEWUSER) as u64) }.map_err(new)? {
+        match unsafe { sys::clone_process((flags | libc::CLONE_NEWUSER) as u64, None) }
+            .map_err(new)?
+        {
             Cloned::Child => {
                 let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
                 if let Err((step, errno)) = life(&there) {

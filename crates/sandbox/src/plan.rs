@@ -34,6 +34,8 @@ pub(crate) const FLAG_NETWORK: u64 = 1;
 pub(crate) const FLAG_LINUX32: u64 = 1 << 1;
 /// Addresses stay randomised.
 pub(crate) const FLAG_RANDOMISE: u64 = 1 << 2;
+/// The build may make user namespaces.
+pub(crate) const FLAG_NAMESPACES: u64 = 1 << 4;
 /// No builder: only try the set-up.
 pub(crate) const FLAG_PROBE: u64 = 1 << 3;
 

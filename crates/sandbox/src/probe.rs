@@ -11,8 +11,8 @@ use crate::cancel::CancelToken;
 use crate::error::{SandboxError, Step};
 use crate::layout;
 use crate::plan::FLAG_PROBE;
-use crate::sandbox::{Limits, Sandbox};
-use crate::spec::Spec;
+use crate::sandbox::{Limits, Sandbox, With};
+use crate::spec::{Emulator, Machine, Spec};
 
 /// Sandboxes do not work on this machine as it is set up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +61,18 @@ impl Unavailable {
 
 /// Tries a whole sandbox, all but the builder, and explains a failure.
 pub fn probe() -> Result<(), Unavailable> {
+    try_sandbox(None)
+}
+
+/// Tries the same with an emulator: this very program, which nothing will run.
+pub fn probe_emulation() -> Result<(), Unavailable> {
+    try_sandbox(Some(&Emulator {
+        program: "/proc/self/exe".into(),
+        machine: Machine::Aarch64,
+    }))
+}
+
+fn try_sandbox(emulator: Option<&Emulator>) -> Result<(), Unavailable> {
     let facts = Facts::gather();
     let blame =
         |step, errno: Option<i32>| Unavailable::new(step, errno.unwrap_or(libc::EIO), &facts);
@@ -79,7 +91,10 @@ pub fn probe() -> Result<(), Unavailable> {
         })?;
         sandbox.run_plan(
             &plan,
-            None,
+            With {
+                emulator,
+                cgroup: None,
+            },
             Limits::default(),
             &cancel,
             &mut |_| {},

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::cancel::CancelToken;
+use crate::cgroup::{Cgroup, Cgroups, NoCgroups};
 use crate::error::{BuilderProblem, SandboxError, Step};
 use crate::identity::Identity;
 use crate::layout;
@@ -25,6 +26,8 @@ use crate::wire::{self, MESSAGE_MAX, Message, Problem, Request};
 #[derive(Debug)]
 pub struct Sandbox {
     identity: Identity,
+    /// Made when the first build asks for it.
+    cgroups: OnceLock<Result<Cgroups, NoCgroups>>,
     /// Replaced when it has died.
     spawner: Mutex<Arc<Spawner>>,
 }
@@ -36,6 +39,7 @@ impl Sandbox {
         let identity = Identity::of_process();
         Ok(Sandbox {
             identity,
+            cgroups: OnceLock::new(),
             spawner: Mutex::new(Arc::new(start_spawner(identity)?)),
         })
     }
@@ -62,16 +66,22 @@ impl Sandbox {
                 log_bytes: 0,
             });
         }
-        let result = layout::prepare(spec, self.identity).and_then(|plan| {
-            self.run_plan(
-                &plan,
-                spec.emulator.as_ref(),
-                Limits::of(spec),
-                cancel,
-                log,
-                started,
-            )
-        });
+        let cgroup = self
+            .cgroups()
+            .ok()
+            .and_then(|groups| groups.group(spec.max_processes));
+        let with = With {
+            emulator: spec.emulator.as_ref(),
+            cgroup: cgroup.as_ref(),
+        };
+        let mut result = layout::prepare(spec, self.identity)
+            .and_then(|plan| self.run_plan(&plan, with, Limits::of(spec), cancel, log, started));
+        if let (Ok(report), Some(peak)) = (&mut result, cgroup.as_ref().and_then(Cgroup::peak_memory))
+            // Nothing was charged if the build had to do without its group.
+            && peak > 0
+        {
+            report.peak_memory = Some(peak);
+        }
         let handed_back = layout::hand_back(spec, self.identity);
         if result.is_ok() {
             handed_back?;
@@ -79,11 +89,23 @@ impl Sandbox {
         result.map_err(|error| name_builder(error, spec))
     }
 
+    /// Whether builds have control groups of their own, and if not, why.
+    pub fn has_cgroups(&self) -> Result<(), NoCgroups> {
+        self.cgroups().map(|_| ())
+    }
+
+    fn cgroups(&self) -> Result<&Cgroups, NoCgroups> {
+        self.cgroups
+            .get_or_init(Cgroups::new)
+            .as_ref()
+            .map_err(Clone::clone)
+    }
+
     /// Sends a plan to the spawner and watches the build.
     pub(crate) fn run_plan(
         &self,
         plan: &PlanWriter,
-        emulator: Option<&Emulator>,
+        with: With<'_>,
         limits: Limits,
         cancel: &CancelToken,
         log: &mut dyn FnMut(&[u8]),
@@ -105,7 +127,7 @@ impl Sandbox {
         }
         let (control, control_build) =
             wire::pair().map_err(SandboxError::system("create a socket for the build"))?;
-        let emulator = match emulator {
+        let emulator = match with.emulator {
             Some(Emulator { program, machine }) => {
                 let opened =
                     std::fs::File::open(program).map_err(|error| SandboxError::Emulator {
@@ -118,6 +140,15 @@ impl Sandbox {
         };
         let request = Request {
             emulator,
+            limited: with.cgroup.is_some_and(|cgroup| cgroup.limits_processes),
+            cgroup: with
+                .cgroup
+                .map(|cgroup| cgroup.fd.try_clone())
+                .transpose()
+                .map_err(|error| SandboxError::System {
+                    action: "pass a control group on",
+                    error,
+                })?,
             plan: plan.finish().map_err(|error| SandboxError::System {
                 action: "write the plan of the build",
                 error,
@@ -186,6 +217,13 @@ fn name_builder(error: SandboxError, spec: &Spec) -> SandboxError {
         },
         other => other,
     }
+}
+
+/// What a build runs with, beside its plan.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct With<'a> {
+    pub(crate) emulator: Option<&'a Emulator>,
+    pub(crate) cgroup: Option<&'a Cgroup>,
 }
 
 /// When a build is killed.

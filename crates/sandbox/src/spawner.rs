@@ -17,6 +17,8 @@ use crate::error::Step;
 use crate::identity::{Identity, ROOT_BUILD_ID};
 use crate::init;
 use crate::namespace::{self, Emulating};
+use crate::network::Network;
+use crate::seccomp::Filter;
 use crate::spec::{INSIDE_GID, INSIDE_UID, Machine};
 use crate::sys::{self, Cloned};
 use crate::wire::{self, MESSAGE_MAX, Message, Received};
@@ -27,12 +29,18 @@ const MAX_BUILDS: usize = 256;
 /// The greatest number of emulators that the builds of one process use.
 const MAX_EMULATORS: usize = 8;
 
+/// The greatest number of network namespaces that wait for a build; each has nine descriptors.
+const MAX_NETWORKS: usize = 32;
+
 /// What builds inherit from the spawner.
 pub(crate) struct Context<'a> {
     pub(crate) identity: Identity,
-    pub(crate) seccomp: &'a [libc::sock_filter],
+    /// The programs of [`Filter::ALL`].
+    pub(crate) seccomp: &'a [Vec<libc::sock_filter>; 4],
     /// The spawner itself, so that a build can see that it has died.
     pub(crate) spawner: BorrowedFd<'a>,
+    /// The network namespace of the build, unless it stays in the machine's.
+    pub(crate) network: Option<BorrowedFd<'a>>,
     /// For builds of root: the user namespace they enter when their mounts are done.
     pub(crate) user_namespace: Option<BorrowedFd<'a>>,
 }
@@ -67,8 +75,9 @@ impl Spawner {
             builds: Vec::with_capacity(MAX_BUILDS),
             polled: Vec::with_capacity(2 * MAX_BUILDS + 1),
             emulations: Vec::with_capacity(MAX_EMULATORS),
+            networks: Vec::with_capacity(MAX_NETWORKS),
         };
-        let seccomp = crate::seccomp::program();
+        let seccomp = Filter::ALL.map(crate::seccomp::program);
         // SAFETY: the child takes no lock: it runs `serve` alone, which does system calls on prepared memory.
         let pid = unsafe { sys::fork() }.map_err(failed(Step::Clone))?;
         if pid == 0 {
@@ -118,6 +127,8 @@ struct Build {
     pidfd: OwnedFd,
     control: OwnedFd,
     killed: bool,
+    /// Its network namespace, unless that is the machine's.
+    network: Option<Network>,
 }
 
 /// An emulator that builds have used, and its user namespace.
@@ -132,13 +143,15 @@ struct State {
     builds: Vec<Build>,
     polled: Vec<libc::pollfd>,
     emulations: Vec<Emulation>,
+    /// Network namespaces that no build has now, as good as new.
+    networks: Vec<Network>,
 }
 
 /// The life of the spawner.
 fn serve(
     state: &mut State,
     identity: Identity,
-    seccomp: &[libc::sock_filter],
+    seccomp: &[Vec<libc::sock_filter>; 4],
     requests: OwnedFd,
 ) -> ! {
     let requests = match isolate(requests) {
@@ -158,6 +171,7 @@ fn serve(
         }
     };
     let context = Context {
+        network: None,
         identity,
         seccomp,
         spawner: spawner.as_fd(),
@@ -285,6 +299,12 @@ fn reap(state: &mut State) {
                 }
                 .send(&build.control);
             }
+            if let Some(network) = build.network
+                && state.networks.len() < MAX_NETWORKS
+                && network.is_untouched()
+            {
+                state.networks.push(network);
+            }
         } else if asked {
             // Killing PID 1 kills its namespace. It fails only if init has just ended, which the next round sees.
             let _ = pidfd_send_signal(&build.pidfd, Signal::KILL);
@@ -295,7 +315,7 @@ fn reap(state: &mut State) {
 
 /// Clones the first process of a build.
 #[allow(unsafe_code)]
-fn start(state: &mut State, context: &Context<'_>, request: wire::Request) {
+fn start(state: &mut State, context: &Context<'_>, mut request: wire::Request) {
     let refuse = |(step, errno): (Step, Errno)| {
         let _ = Message::Refused {
             step: step as u32,
@@ -315,16 +335,29 @@ fn start(state: &mut State, context: &Context<'_>, request: wire::Request) {
             }
         }
     };
-    let mut flags =
-        libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
-    if !request.network {
-        flags |= libc::CLONE_NEWNET;
-    }
+    let network = if request.network {
+        None
+    } else {
+        match state.networks.pop().map_or_else(Network::new, Ok) {
+            Ok(network) => Some(network),
+            Err(failure) => return refuse(failure),
+        }
+    };
+    let flags = libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
     // SAFETY: this process has one thread, and `init::run` uses no thread ids.
-    match unsafe { sys::clone_process(flags as u64) } {
+    let mut cloned =
+        unsafe { sys::clone_process(flags as u64, request.cgroup.as_ref().map(AsFd::as_fd)) };
+    if cloned.is_err() && request.cgroup.is_some() {
+        // Better outside of its control group than not at all.
+        request.cgroup = None;
+        // SAFETY: as above.
+        cloned = unsafe { sys::clone_process(flags as u64, None) };
+    }
+    match cloned {
         Ok(Cloned::Child) => init::run(
             &Context {
                 user_namespace,
+                network: network.as_ref().map(Network::namespace),
                 ..*context
             },
             &request,
@@ -334,6 +367,7 @@ fn start(state: &mut State, context: &Context<'_>, request: wire::Request) {
             pidfd,
             control: request.control,
             killed: false,
+            network,
         }),
         Err(errno) => refuse((Step::Clone, errno)),
     }

@@ -45,13 +45,18 @@ pub struct Spec {
     pub max_silent: Option<Duration>,
     /// The greatest log, in bytes. No byte beyond it is delivered.
     pub max_log: Option<u64>,
-    /// The greatest number of processes and threads at once (`RLIMIT_NPROC`); none means the machine's limit.
-    /// Where xbuild runs as root, all running builds count together.
+    /// The greatest number of processes and threads at once, where builds have control groups ([`Sandbox::has_cgroups`](crate::Sandbox::has_cgroups));
+    /// none means the machine's limit.
     pub max_processes: Option<u64>,
+    /// The same where they have not: then it is `RLIMIT_NPROC`, for which all running builds of a [`Sandbox`](crate::Sandbox) count
+    /// together. At most what the caller itself may have.
+    pub max_processes_together: Option<u64>,
     /// What runs the programs of the build, if they are for another processor.
     pub emulator: Option<Emulator>,
     /// Whether `uname` says a 32-bit machine (`i686-linux` on x86_64).
     pub linux32: bool,
+    /// Whether the build may make user namespaces of its own, and mount in them, as far as the machine allows it.
+    pub user_namespaces: bool,
     /// Whether addresses stay randomised. Off by default, as in Nix: some programs leak addresses into outputs.
     pub randomise_addresses: bool,
 }
@@ -74,8 +79,10 @@ impl Spec {
             max_silent: None,
             max_log: None,
             max_processes: None,
+            max_processes_together: None,
             emulator: None,
             linux32: false,
+            user_namespaces: false,
             randomise_addresses: false,
         }
     }

@@ -32,17 +32,25 @@ pub(crate) enum Cloned {
     Parent { pid: libc::pid_t, pidfd: OwnedFd },
 }
 
-/// `clone3` with `flags` (CLONE_NEW…) and a pidfd, as a fork: the child continues on a copy of the stack.
+/// Of linux/sched.h; the `libc` crate's is too narrow.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// `clone3` with `flags` (CLONE_NEW…) and a pidfd, as a fork: the child continues on a copy of the stack, in the given control group if
+/// there is one.
 ///
 /// # Safety
 ///
 /// The caller must be the only thread of its process, and must not rely on libc's idea of thread ids in the child.
 #[allow(unsafe_code)]
-pub(crate) unsafe fn clone_process(flags: u64) -> Result<Cloned> {
+pub(crate) unsafe fn clone_process(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> Result<Cloned> {
     let mut pidfd: libc::c_int = -1;
     // SAFETY: all-zero is the documented "nothing" of every field.
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
     args.flags = flags | libc::CLONE_PIDFD as u64;
+    if let Some(cgroup) = cgroup {
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = cgroup.as_raw_fd() as u64;
+    }
     args.pidfd = (&raw mut pidfd) as u64;
     args.exit_signal = libc::SIGCHLD as u64;
     // SAFETY: `args` is valid for its size; without CLONE_VM the child has its own copy of this stack.
@@ -265,6 +273,29 @@ pub(crate) fn load_seccomp(program: &[libc::sock_filter]) -> Result<()> {
         )
     })
     .map(drop)
+}
+
+/// `landlock_create_ruleset(2)`: a descriptor, or a version.
+///
+/// # Safety
+///
+/// `attributes` must be valid for `size` bytes, or null with 0.
+#[allow(unsafe_code)]
+pub(crate) unsafe fn landlock_create_ruleset(
+    attributes: *const libc::c_void,
+    size: usize,
+    flags: u32,
+) -> Result<libc::c_long> {
+    // SAFETY: the caller's promise.
+    check(unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, attributes, size, flags) })
+}
+
+/// `landlock_restrict_self(2)`.
+#[allow(unsafe_code)]
+pub(crate) fn landlock_restrict_self(ruleset: BorrowedFd<'_>) -> Result<()> {
+    // SAFETY: no pointers.
+    check(unsafe { libc::syscall(libc::SYS_landlock_restrict_self, ruleset.as_raw_fd(), 0) })
+        .map(drop)
 }
 
 /// Ends this process at once, running no destructor and no exit handler.

@@ -32,28 +32,55 @@ pub(crate) struct Request {
     pub(crate) control: OwnedFd,
     /// Whether the build shares the machine's network.
     pub(crate) network: bool,
+    /// Whether the control group limits the number of processes, so that nothing else need to.
+    pub(crate) limited: bool,
+    /// The control group to start in.
+    pub(crate) cgroup: Option<OwnedFd>,
     /// The emulator's program, open, and what it emulates.
     pub(crate) emulator: Option<(OwnedFd, Machine)>,
 }
 
+/// Bits of the first byte of a request; each descriptor that may be there has one, in this order.
+const NETWORK: u8 = 1;
+const LIMITED: u8 = 1 << 1;
+const EMULATOR: u8 = 1 << 2;
+const CGROUP: u8 = 1 << 3;
+
 /// Sends a request, handing over its descriptors.
 pub(crate) fn send_request(socket: impl AsFd, request: &Request) -> Result<(), Errno> {
-    let (last, machine) = match &request.emulator {
-        Some((program, machine)) => (program.as_fd(), *machine as u16),
-        None => (request.control.as_fd(), 0),
-    };
-    let fds: [BorrowedFd<'_>; 4] = [
-        request.plan.as_fd(),
+    let plan = request.plan.as_fd();
+    let mut fds: [BorrowedFd<'_>; 5] = [
+        plan,
         request.log.as_fd(),
         request.control.as_fd(),
-        last,
+        plan,
+        plan,
     ];
-    let fds = &fds[..if machine == 0 { 3 } else { 4 }];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
+    let mut count = 3;
+    let mut flags = 0;
+    let mut machine = 0;
+    if request.network {
+        flags |= NETWORK;
+    }
+    if request.limited {
+        flags |= LIMITED;
+    }
+    if let Some((program, emulated)) = &request.emulator {
+        flags |= EMULATOR;
+        machine = *emulated as u16;
+        fds[count] = program.as_fd();
+        count += 1;
+    }
+    if let Some(cgroup) = &request.cgroup {
+        flags |= CGROUP;
+        fds[count] = cgroup.as_fd();
+        count += 1;
+    }
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(5))];
     let mut control = SendAncillaryBuffer::new(&mut space);
-    control.push(SendAncillaryMessage::ScmRights(fds));
+    control.push(SendAncillaryMessage::ScmRights(&fds[..count]));
     let [low, high] = machine.to_le_bytes();
-    let head = [u8::from(request.network), low, high];
+    let head = [flags, low, high];
     loop {
         match sendmsg(
             &socket,
@@ -78,7 +105,7 @@ pub(crate) enum Received {
 
 /// Receives one request.
 pub(crate) fn receive_request(socket: impl AsFd) -> Result<Received, Errno> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(5))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut head = [0; 3];
     let got = recvmsg(
@@ -90,7 +117,7 @@ pub(crate) fn receive_request(socket: impl AsFd) -> Result<Received, Errno> {
     if got.bytes == 0 {
         return Ok(Received::Closed);
     }
-    let mut fds = [None, None, None, None];
+    let mut fds: [Option<OwnedFd>; 5] = [const { None }; 5];
     let mut places = fds.iter_mut();
     for message in control.drain() {
         if let RecvAncillaryMessage::ScmRights(received) = message {
@@ -99,21 +126,32 @@ pub(crate) fn receive_request(socket: impl AsFd) -> Result<Received, Errno> {
             }
         }
     }
-    let machine = Machine::from_code(u16::from_le_bytes([head[1], head[2]]));
-    Ok(match fds {
-        [Some(plan), Some(log), Some(control), program]
-            if program.is_some() == machine.is_some() =>
-        {
-            Received::Request(Request {
-                plan,
-                log,
-                control,
-                network: head[0] != 0,
-                emulator: program.zip(machine),
-            })
+    let [flags, low, high] = head;
+    let mut fds = fds.into_iter().flatten();
+    let (Some(plan), Some(log), Some(control)) = (fds.next(), fds.next(), fds.next()) else {
+        return Ok(Received::Incomplete);
+    };
+    let mut request = Request {
+        plan,
+        log,
+        control,
+        network: flags & NETWORK != 0,
+        limited: flags & LIMITED != 0,
+        emulator: None,
+        cgroup: None,
+    };
+    if flags & EMULATOR != 0 {
+        request.emulator = fds
+            .next()
+            .zip(Machine::from_code(u16::from_le_bytes([low, high])));
+        if request.emulator.is_none() {
+            return Ok(Received::Incomplete);
         }
-        _ => Received::Incomplete,
-    })
+    }
+    if flags & CGROUP != 0 {
+        request.cgroup = fds.next();
+    }
+    Ok(Received::Request(request))
 }
 
 /// Sends one descriptor.

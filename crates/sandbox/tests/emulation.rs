@@ -70,8 +70,9 @@ fn emulated(place: &Place, program_name: &str) -> Spec {
 #[test]
 fn a_program_for_another_processor_runs() {
     let place = Place::new();
+    let spec = emulated(&place, "hello");
     for _ in 0..2 {
-        let (report, log) = run(&emulated(&place, "hello"));
+        let (report, log) = run(&spec);
         assert_eq!((report.status, log.as_str()), (Status::Exited(7), "hello"));
     }
 }

@@ -18,7 +18,7 @@ fn everything_here_holds_for_an_ordinary_user_too() {
     if !rustix::process::geteuid().is_root() {
         return; // This is that run.
     }
-    for binary in ["isolation", "lifecycle", "emulation"] {
+    for binary in ["isolation", "lifecycle", "emulation", "attacks"] {
         let tests = common_binary(binary);
         let output = Command::new(&tests)
             .env("TMPDIR", "/tmp")
@@ -227,12 +227,20 @@ fn setuid_files_and_extended_attributes_are_refused() {
 }
 
 #[test]
-fn a_build_may_make_namespaces_of_its_own() {
-    let log = output(
+fn namespaces_of_its_own_are_a_choice() {
+    let place = Place::new();
+    let mut spec = place.script(
         "busybox unshare -U -r -m -p -f sh -c 'mkdir /tmp/m && mount -t tmpfs none /tmp/m && touch /tmp/m/x && ls /tmp/m && id -u; \
          mkdir /tmp/p && mount -t proc proc /tmp/p && ls /tmp/p/1/comm' 2>&1",
     );
-    assert_eq!(log, "x\n0\n/tmp/p/1/comm\n");
+    let (report, log) = run(&spec);
+    assert_ne!(report.status, Status::Exited(0));
+    assert!(
+        log.contains("unshare") && log.contains("Operation not permitted"),
+        "{log}"
+    );
+    spec.user_namespaces = true;
+    assert_eq!(run(&spec).1, "x\n0\n/tmp/p/1/comm\n");
 }
 
 #[test]
@@ -323,4 +331,19 @@ fn a_build_with_network_sees_the_machines_interfaces() {
         log.ends_with("hosts: files dns\nservices: files\n"),
         "{log}"
     );
+}
+
+/// Network namespaces are used again, but never one in which something happened: a port of an earlier build would be taken.
+#[test]
+fn no_build_finds_the_network_of_another_used() {
+    let place = Place::new();
+    let script = "cat /proc/net/dev /proc/net/snmp /proc/net/netstat /proc/net/sockstat /proc/net/unix | cksum; \
+                  (echo hello | nc -l -p 1234 127.0.0.1 &); sleep 0.1; nc 127.0.0.1 1234 < /dev/null";
+    let quiet = run(&place.script("readlink /proc/self/ns/net")).1;
+    assert!(quiet.starts_with("net:["), "{quiet}");
+    let first = run(&place.script(script)).1;
+    assert!(first.ends_with("hello\n"), "{first}");
+    for _ in 0..3 {
+        assert_eq!(run(&place.script(script)).1, first);
+    }
 }

@@ -158,6 +158,7 @@ fn a_limit_of_processes_stops_a_fork_bomb() {
     let place = Place::new();
     let mut spec = place.script("f() { f | f & }; f; sleep 0.3; echo survived");
     spec.max_processes = Some(200);
+    spec.max_processes_together = Some(200);
     spec.timeout = Some(Duration::from_secs(20));
     let (report, log) = run(&spec);
     assert!(

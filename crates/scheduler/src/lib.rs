@@ -30,7 +30,7 @@
 //! - The graph has no cycle: [`Scheduler::new`] and [`Scheduler::add_edge`] refuse one and say which steps form it.
 //! - A step starts only when every step before it is [`State::Done`].
 //! - No more builds run than [`Policy::max_jobs`], no more downloads than [`Policy::max_downloads`].
-//! - What running builds use beyond one processor each is less than [`Policy::processors`].
+//! - What running builds use beyond one processor each is at most [`Policy::processors`].
 //! - A build starts beside others only if the memory it is expected to need is there ([`Memory`]).
 //! - A build that ran out of memory runs once more, and nothing beside it.
 //! - The edges into a step are fixed from the moment it starts.
@@ -38,15 +38,19 @@
 //! - When nothing runs and [`Scheduler::next`] answers `None`, every step is in a final state.
 
 mod cycle;
+mod forecast;
 mod graph;
+mod policy;
 mod scheduler;
 mod state;
 mod summary;
 mod tokens;
 
 pub use cycle::Cycle;
+pub use forecast::Forecast;
 pub use graph::{Class, Graph, StepId, StepSpec};
-pub use scheduler::{Error, Memory, PATIENCE, Policy, Scheduler};
+pub use policy::{Memory, Policy};
+pub use scheduler::{Error, PATIENCE, Scheduler};
 pub use state::{Because, Counts, Outcome, State};
 pub use summary::Summary;
 pub use tokens::{IDLE_MS, Move, ROTATION_MS, SeatId, Tokens};

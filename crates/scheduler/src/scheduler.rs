@@ -2,56 +2,10 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::num::NonZeroU32;
 
-use crate::{Because, Class, Counts, Cycle, Graph, Outcome, State, StepId, StepSpec, Summary};
-
-/// How a graph is run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Policy {
-    /// Builds at once.
-    pub max_jobs: NonZeroU32,
-    /// Downloads at once.
-    pub max_downloads: NonZeroU32,
-    /// The processors of the machine. Each build may use one; what it uses beyond that ([`StepSpec::processors`]) must fit into these
-    /// less one, with that of all others. So no more processes compute than there are processors and builds together.
-    pub processors: NonZeroU32,
-    /// After a failure, go on with everything that does not need what failed. Else nothing new starts.
-    pub keep_going: bool,
-}
-
-impl Policy {
-    /// So many builds at once, as many processors, 16 downloads, stop at the first failure.
-    #[must_use]
-    pub const fn new(max_jobs: NonZeroU32) -> Self {
-        const DOWNLOADS: NonZeroU32 = NonZeroU32::new(16).expect("16 is not 0");
-        Self {
-            max_jobs,
-            max_downloads: DOWNLOADS,
-            processors: max_jobs,
-            keep_going: false,
-        }
-    }
-
-    const fn slots(&self, class: Class) -> u32 {
-        match class {
-            Class::Build => self.max_jobs.get(),
-            Class::Download => self.max_downloads.get(),
-        }
-    }
-}
-
-/// What the machine has in memory, in bytes, as it was last measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Memory {
-    /// What can be had (`MemAvailable`).
-    pub free: u64,
-    /// What the running builds occupy already. They are expected to claim the rest of what they need, so less than all that is free is
-    /// there for others.
-    pub used: u64,
-    /// Processes wait for memory already: nothing starts beside others.
-    pub pressure: bool,
-}
+use crate::{
+    Because, Class, Counts, Cycle, Graph, Memory, Outcome, Policy, State, StepId, StepSpec, Summary,
+};
 
 /// How many builds may start before one that is more urgent, but for which there is no room. Then none starts until there is.
 pub const PATIENCE: u32 = 16;
@@ -240,6 +194,15 @@ impl Scheduler {
     #[must_use]
     pub fn is_short(&self) -> bool {
         !self.parked.is_empty()
+    }
+
+    /// Whether a step ran out of memory once, so that nothing is built beside it when it runs.
+    ///
+    /// # Panics
+    /// If it is not a step of this graph.
+    #[must_use]
+    pub fn is_alone(&self, step: StepId) -> bool {
+        self.graph.is_alone(step)
     }
 
     /// Says how long a step that has not started is now expected to take, in milliseconds. Of one that has, it means nothing.
@@ -437,8 +400,8 @@ impl Scheduler {
         }
         // Who needs several processors is not overtaken by another one who does: else it might never start.
         let more = self.more_processors(step);
-        if more > 0 && (self.parked_wide || self.processors + more >= self.policy.processors.get())
-        {
+        let all = self.processors + more;
+        if more > 0 && (self.parked_wide || all > self.policy.processors.get()) {
             return false;
         }
         self.available.is_none_or(|memory| {

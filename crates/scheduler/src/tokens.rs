@@ -52,6 +52,8 @@ struct Seat {
     since: u64,
     /// It did not take the last offer.
     idle: bool,
+    /// The last offer could not be written, and nobody has looked at the pipe since.
+    blocked: bool,
 }
 
 impl Seat {
@@ -60,7 +62,7 @@ impl Seat {
     }
 
     fn wants_offer(&self) -> bool {
-        self.inside == 0 && self.given < self.limit
+        self.inside == 0 && self.given < self.limit && !self.blocked
     }
 
     fn is_idle(&self, now: u64) -> bool {
@@ -107,6 +109,7 @@ impl Tokens {
                 most: 0,
                 since: now,
                 idle: false,
+                blocked: false,
             },
         );
         id
@@ -127,6 +130,7 @@ impl Tokens {
         let Some(seat) = self.seats.get_mut(&id) else {
             return inside;
         };
+        seat.blocked = false;
         let before = seat.held();
         seat.inside = inside.min(seat.given);
         seat.made_up = inside - seat.inside;
@@ -171,7 +175,7 @@ impl Tokens {
         }
     }
 
-    /// An offer was written into a pipe, or could not be.
+    /// An offer was written into a pipe, or could not be: then the build gets none until its pipe is [looked at](Self::observe) again.
     pub fn offered(&mut self, id: SeatId, written: bool, now: u64) {
         let Some(seat) = self.seats.get_mut(&id) else {
             return;
@@ -182,8 +186,7 @@ impl Tokens {
             seat.inside += 1;
             self.used += 1;
         } else {
-            // A build that fills its own pipe is offered nothing more.
-            seat.limit = seat.given;
+            seat.blocked = true;
         }
     }
 

@@ -1,5 +1,7 @@
 //! Builds that take, keep, give back and make up tokens at random, against a keeper of pipes that only counts bytes.
 
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;

@@ -119,6 +119,70 @@ fn sha256_alone(bencher: Bencher<'_, '_>) {
         .bench(|| Hash::of(HashAlgo::Sha256, &bytes));
 }
 
+/// The hash of another index of files, beside the NAR's.
+#[divan::bench(sample_count = 10, sample_size = 1)]
+fn blake3_alone(bencher: Bencher<'_, '_>) {
+    let bytes = vec![5_u8; MEGABYTES << 20];
+    bencher
+        .counter(BytesCount::new(MEGABYTES << 20))
+        .bench(|| Hash::of(HashAlgo::Blake3, &bytes));
+}
+
+fn store_that_shares(shares: bool) -> (tempfile::TempDir, Store) {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let options = StoreOptions {
+        auto_optimise: shares,
+        ..StoreOptions::default()
+    };
+    let store = Store::open(dir.path(), options).expect("a new store");
+    (dir, store)
+}
+
+/// 1,000 files of 64 KiB: without and with a hash for each.
+#[divan::bench(args = [false, true], sample_count = 10, sample_size = 1)]
+fn scan_a_tree_for_sharing(bencher: Bencher<'_, '_>, shares: bool) {
+    let source = tempfile::tempdir().expect("a temporary directory");
+    for number in 0..1000 {
+        std::fs::write(source.path().join(number.to_string()), vec![5_u8; 64 << 10])
+            .expect("a file");
+    }
+    let (_dir, store) = store_that_shares(shares);
+    bencher
+        .counter(BytesCount::new(1000_usize * (64 << 10)))
+        .bench(|| store.scan_and_hash(source.path(), []).expect("a hash"));
+}
+
+/// 2,000 files of 2 KB, all different, and once more, all there.
+#[divan::bench(args = [(false, false), (true, false), (true, true)], sample_count = 10, sample_size = 1)]
+fn share_2000_small_files(bencher: Bencher<'_, '_>, (shares, again): (bool, bool)) {
+    let fill = |seed: u8| {
+        let source = tempfile::tempdir().expect("a temporary directory");
+        for number in 0..2000_u16 {
+            let contents = [&number.to_le_bytes()[..], &[1; 2000]].concat();
+            std::fs::write(source.path().join(number.to_string()), contents).expect("a file");
+        }
+        std::fs::write(source.path().join("seed"), [seed]).expect("a file");
+        source
+    };
+    let (first, second) = (fill(1), fill(2));
+    let add = |store: &Store, source: &std::path::Path| {
+        let method = FileIngestionMethod::NixArchive;
+        store
+            .add_path("source", source, method, HashAlgo::Sha256, None, None)
+            .expect("added")
+    };
+    bencher
+        .counter(ItemsCount::new(2000_usize))
+        .with_inputs(|| {
+            let (dir, store) = store_that_shares(shares);
+            if again {
+                add(&store, first.path());
+            }
+            (dir, store)
+        })
+        .bench_refs(|(_, store)| add(store, second.path()));
+}
+
 #[divan::bench(sample_count = 10, sample_size = 1)]
 fn add_path_with_2000_small_files(bencher: Bencher<'_, '_>) {
     let source = tempfile::tempdir().expect("a temporary directory");

@@ -13,7 +13,10 @@ use xbuild_store_model::hash::{Hash, HashAlgo, Hasher};
 use xbuild_store_model::store_path::{self, StorePath};
 
 use crate::error::{Error, Result};
+use crate::fault;
+use crate::file_hash;
 use crate::files;
+use crate::links::Links;
 use crate::locks::PathLocks;
 use crate::offload::Offload;
 use crate::path_info::NewPath;
@@ -113,7 +116,7 @@ impl Store {
                     .map_err(Error::io("sync", &place))?;
             }
             register::move_to_place(incoming.path(), &place)?;
-            let (nar_hash, nar_size) = nar_of_file(&text.contents, false)?;
+            let (nar_hash, nar_size) = file_hash::of_bytes(&text.contents, false)?;
             new.push(NewPath {
                 path: path.clone(),
                 physical: place,
@@ -126,7 +129,12 @@ impl Store {
                 sigs: Vec::new(),
             });
         }
-        self.record(&new.iter().collect::<Vec<_>>(), &outputs)
+        if self.options.fsync_store_paths {
+            register::sync_dir(self.layout.store_dir())?;
+        }
+        self.sync_all_if_wanted()?;
+        self.record(&new.iter().collect::<Vec<_>>(), &outputs, &[])?;
+        Ok(())
     }
 
     /// Copies a file or tree to the store, reading it once. `filter`, if given, decides for each entry of each directory whether it
@@ -151,7 +159,8 @@ impl Store {
             }
         }
         let incoming = self.incoming_place()?;
-        let mut sink = Adding::new(incoming.path(), method, algo);
+        let links = self.links_if_wanted()?;
+        let mut sink = Adding::new(incoming.path(), method, algo, links.as_ref());
         tree::read(source, filter, &mut sink)?;
         self.finish_adding(name, sink, incoming.path(), method, expected)
     }
@@ -177,7 +186,8 @@ impl Store {
         expected: &Hash,
     ) -> Result<StorePath> {
         let incoming = self.incoming_place()?;
-        let mut sink = Adding::new(incoming.path(), method, expected.algo());
+        let links = self.links_if_wanted()?;
+        let mut sink = Adding::new(incoming.path(), method, expected.algo(), links.as_ref());
         // A NAR has the size before the contents. What is small waits in memory until its size is known, what is large in a file.
         let mut head = Vec::new();
         let limit = DOWNLOAD_IN_MEMORY;
@@ -257,7 +267,7 @@ impl Store {
     }
 
     /// Locks those paths that this process has not locked already.
-    fn lock_unheld(&self, paths: &[StorePath]) -> Result<Option<PathLocks>> {
+    pub(crate) fn lock_unheld(&self, paths: &[StorePath]) -> Result<Option<PathLocks>> {
         let unheld: Vec<StorePath> = paths
             .iter()
             .filter(|path| !self.held.contains(path))
@@ -273,12 +283,14 @@ impl Store {
 
 /// Writes a file of a store object.
 fn write_file(path: &Path, contents: &[u8], executable: bool) -> Result<()> {
+    fault::point("create", path)?;
     let mut file = File::options()
         .write(true)
         .create_new(true)
         .open(path)
         .map_err(Error::io("create", path))?;
-    let written = file.write_all(contents).map_err(Error::io("write", path));
+    let written = fault::point("write", path)
+        .and_then(|()| file.write_all(contents).map_err(Error::io("write", path)));
     let written = written.and_then(|()| {
         staging::finish_file(&file, executable).map_err(Error::sys("set the metadata of", path))
     });
@@ -286,25 +298,6 @@ fn write_file(path: &Path, contents: &[u8], executable: bool) -> Result<()> {
         let _ = remove_tree(path);
     }
     written
-}
-
-/// The SHA-256 and the size of the NAR of one file.
-fn nar_of_file(contents: &[u8], executable: bool) -> Result<(Hash, u64)> {
-    let mut encoder = NarEncoder::new(Sha(Hasher::new(HashAlgo::Sha256)));
-    encoder.file(c"", executable, contents.len() as u64)?;
-    encoder.data(contents)?;
-    encoder.end_file()?;
-    let Sha(hasher) = encoder.finish();
-    let size = hasher.count();
-    Ok((hasher.finish(), size))
-}
-
-struct Sha(Hasher);
-
-impl ByteSink for Sha {
-    fn bytes(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
-    }
 }
 
 /// The SHA-256 of a NAR and, if that is asked for, another hash of the same NAR.
@@ -323,18 +316,23 @@ impl ByteSink for NarHashes {
 }
 
 /// Hashes a tree in all needed ways, and keeps it.
-struct Adding<'a> {
+pub(crate) struct Adding<'a> {
     staging: Staging<'a>,
     nar: NarEncoder<Offload<NarHashes>>,
     flat: Option<Hasher>,
 }
 
 impl<'a> Adding<'a> {
-    fn new(place: &'a Path, method: FileIngestionMethod, algo: HashAlgo) -> Self {
+    pub(crate) fn new(
+        place: &'a Path,
+        method: FileIngestionMethod,
+        algo: HashAlgo,
+        links: Option<&'a Links<'a>>,
+    ) -> Self {
         let is_flat = method == FileIngestionMethod::Flat;
         let other = (!is_flat && algo != HashAlgo::Sha256).then(|| Hasher::new(algo));
         Self {
-            staging: Staging::new(place),
+            staging: Staging::new(place, links),
             nar: NarEncoder::new(Offload::new(NarHashes {
                 sha256: Hasher::new(HashAlgo::Sha256),
                 other,
@@ -344,7 +342,7 @@ impl<'a> Adding<'a> {
     }
 
     /// The tree, the hash that makes the store path, the NAR's SHA-256, and the NAR's size.
-    fn finish(self) -> (Staging<'a>, Hash, Hash, u64) {
+    pub(crate) fn finish(self) -> (Staging<'a>, Hash, Hash, u64) {
         let NarHashes { sha256, other } = self.nar.finish().finish();
         let nar_size = sha256.count();
         let nar_hash = sha256.finish();

@@ -1,26 +1,71 @@
-//! How long earlier builds took and how much memory they needed, for the scheduler.
+//! How long earlier builds took, and how much memory and how many processors they used, for the scheduler.
 //!
 //! In a database of its own, `nix/var/xbuild/builds.sqlite`: Nix's has no place for it. Losing it costs nothing but guesses, so it
 //! is never synced, and a damaged one is made anew.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, params};
 
 use crate::error::{Error, Result};
 
 /// Raised when the tables change; a file with another version is made anew.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
-/// What is expected of a build.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Expected {
+/// What a build used, and so what is expected of the next one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
     /// How long it takes.
     pub duration: Duration,
     /// The most memory it uses at a time, in bytes; 0 if not known.
     pub peak_memory: u64,
+    /// How many processors it keeps busy on average, in thousandths: processor time by wall time.
+    pub processors: u64,
+}
+
+/// What is known of all builds, as it was when it was [read](Builds::history).
+#[derive(Debug, Clone, Default)]
+pub struct History {
+    /// By name, then by system.
+    builds: BTreeMap<String, BTreeMap<String, Usage>>,
+}
+
+impl History {
+    /// What to expect of a build with this name on this system, or on any; then of other versions of the same package, which are
+    /// those with the same name up to the first dash before a digit. Of several versions, the one with the greatest name.
+    #[must_use]
+    pub fn expected(&self, name: &str, system: &str) -> Option<Usage> {
+        let of = |systems: &BTreeMap<String, Usage>| {
+            let found = systems.get(system).or_else(|| systems.values().next());
+            found.copied()
+        };
+        if let Some(systems) = self.builds.get(name) {
+            return of(systems);
+        }
+        let stem = package_name(name);
+        // ':' follows '9': names that begin with `stem-` and a digit.
+        let versions = self
+            .builds
+            .range(format!("{stem}-0")..format!("{stem}-:"))
+            .map(|(_, systems)| systems)
+            .chain(self.builds.get(stem));
+        let mut found = None;
+        for systems in versions {
+            if found.is_none() || systems.contains_key(system) {
+                found = of(systems);
+            }
+        }
+        found
+    }
+
+    /// Whether nothing is known.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.builds.is_empty()
+    }
 }
 
 /// The record of earlier builds.
@@ -47,6 +92,8 @@ struct Record {
     duration: i64,
     /// Bytes.
     peak_memory: i64,
+    /// Thousandths.
+    processors: i64,
 }
 
 /// Records that come faster than this share a transaction.
@@ -65,6 +112,7 @@ impl Builds {
             if let Some(dir) = path.parent() {
                 crate::files::create_dirs(dir)?;
             }
+            crate::files::prepare_database(path)?;
             match open_writable(path) {
                 Err(error)
                     if matches!(
@@ -95,18 +143,14 @@ impl Builds {
 
     /// Records a successful build. `name` is the derivation's name, without hash, so that a later version profits. Records that
     /// come in quick succession are written together, the last of them when this is dropped.
-    pub fn record_build(
-        &self,
-        name: &str,
-        system: &str,
-        duration: Duration,
-        peak_memory: u64,
-    ) -> Result<()> {
+    pub fn record_build(&self, name: &str, system: &str, usage: Usage) -> Result<()> {
+        let whole = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
         let record = Record {
             name: name.to_owned(),
             system: system.to_owned(),
-            duration: i64::try_from(duration.as_micros()).unwrap_or(i64::MAX),
-            peak_memory: i64::try_from(peak_memory).unwrap_or(i64::MAX),
+            duration: i64::try_from(usage.duration.as_micros()).unwrap_or(i64::MAX),
+            peak_memory: whole(usage.peak_memory),
+            processors: whole(usage.processors),
         };
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
         pending.records.push(record);
@@ -127,45 +171,47 @@ impl Builds {
         }
         self.with(|connection| {
             let transaction = connection.unchecked_transaction()?;
-            // The mean of the new value and the earlier mean: recent builds count most.
+            // The mean of the new value and the earlier mean: recent builds count most. Of processors the most that were ever seen: a
+            // build that shares the machine gets fewer than it would use.
             let mut statement = transaction.prepare_cached(
-                "insert into Builds (name, system, duration, peakMemory) values (?1, ?2, ?3, ?4) \
-                 on conflict (name, system) do update set duration = (duration + ?3) / 2, peakMemory = max(peakMemory / 2, ?4)",
+                "insert into Builds (name, system, duration, peakMemory, processors) values (?1, ?2, ?3, ?4, ?5) \
+                 on conflict (name, system) do update set duration = (duration + ?3) / 2, \
+                 peakMemory = max(peakMemory / 2, ?4), processors = max(processors, ?5)",
             )?;
             for record in &records {
-                statement.execute(params![record.name, record.system, record.duration, record.peak_memory])?;
+                statement.execute(params![
+                    record.name,
+                    record.system,
+                    record.duration,
+                    record.peak_memory,
+                    record.processors
+                ])?;
             }
             drop(statement);
             transaction.commit()
         })
     }
 
-    /// What to expect of a build with this name on this system, or on any; then of other versions of the same package, which are
-    /// those with the same name up to the first dash before a digit.
-    pub fn expected(&self, name: &str, system: &str) -> Result<Option<Expected>> {
+    /// Reads all that is known.
+    pub fn history(&self) -> Result<History> {
         self.write(&mut self.pending.lock().unwrap_or_else(PoisonError::into_inner))?;
-        let stem = package_name(name);
         self.with(|connection| {
-            let read = |row: &rusqlite::Row<'_>| {
-                let micros: i64 = row.get(0)?;
-                let memory: i64 = row.get(1)?;
-                Ok(Expected {
-                    duration: Duration::from_micros(u64::try_from(micros).unwrap_or(0)),
-                    peak_memory: u64::try_from(memory).unwrap_or(0),
-                })
-            };
-            let mut exact = connection.prepare_cached(
-                "select duration, peakMemory from Builds where name = ?1 order by system = ?2 desc limit 1",
+            let mut statement = connection.prepare_cached(
+                "select name, system, duration, peakMemory, processors from Builds",
             )?;
-            if let Some(expected) = exact.query_row(params![name, system], read).optional()? {
-                return Ok(Some(expected));
+            let mut rows = statement.query([])?;
+            let mut history = History::default();
+            while let Some(row) = rows.next()? {
+                let whole = |n: i64| u64::try_from(n).unwrap_or(0);
+                let usage = Usage {
+                    duration: Duration::from_micros(whole(row.get(2)?)),
+                    peak_memory: whole(row.get(3)?),
+                    processors: whole(row.get(4)?),
+                };
+                let systems = history.builds.entry(row.get(0)?).or_default();
+                systems.insert(row.get(1)?, usage);
             }
-            // ':' follows '9': names that begin with `stem-` and a digit.
-            let mut similar = connection.prepare_cached(
-                "select duration, peakMemory from Builds where name >= ?1 || '-0' and name < ?1 || '-:' \
-                 order by system = ?2 desc, name desc limit 1",
-            )?;
-            similar.query_row(params![stem, system], read).optional()
+            Ok(history)
         })
     }
 
@@ -231,6 +277,7 @@ fn create(connection: &Connection) -> rusqlite::Result<()> {
              system text not null,
              duration integer not null, -- microseconds
              peakMemory integer not null, -- bytes
+             processors integer not null, -- thousandths
              primary key (name, system)
          ) without rowid;
          pragma user_version = {VERSION};
@@ -242,47 +289,61 @@ fn create(connection: &Connection) -> rusqlite::Result<()> {
 mod tests {
     use super::*;
 
+    fn usage(seconds: u64, peak_memory: u64, processors: u64) -> Usage {
+        Usage {
+            duration: Duration::from_secs(seconds),
+            peak_memory,
+            processors,
+        }
+    }
+
     #[test]
     fn records_and_guesses() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x/builds.sqlite");
         let builds = Builds::open(&path, false).unwrap();
-        assert_eq!(builds.expected("hello-2.10", "x86_64-linux").unwrap(), None);
-        builds
-            .record_build("hello-2.10", "x86_64-linux", Duration::from_secs(10), 100)
-            .unwrap();
-        builds
-            .record_build("hello-2.10", "x86_64-linux", Duration::from_secs(20), 50)
-            .unwrap();
-        let expected = Some(Expected {
-            duration: Duration::from_secs(15),
-            peak_memory: 50,
-        });
-        assert_eq!(
-            builds.expected("hello-2.10", "x86_64-linux").unwrap(),
-            expected
-        );
-        assert_eq!(
-            builds.expected("hello-2.10", "aarch64-linux").unwrap(),
-            expected
-        );
-        assert_eq!(
-            builds.expected("hello-2.12", "x86_64-linux").unwrap(),
-            expected
-        );
-        assert_eq!(
-            builds.expected("hello-world-1", "x86_64-linux").unwrap(),
-            None
-        );
-        assert_eq!(builds.expected("hell-1", "x86_64-linux").unwrap(), None);
+        assert!(builds.history().unwrap().is_empty());
+        for used in [usage(10, 100, 1900), usage(20, 50, 1000)] {
+            builds
+                .record_build("hello-2.10", "x86_64-linux", used)
+                .unwrap();
+        }
+        let expected = Some(usage(15, 50, 1900));
+        let history = builds.history().unwrap();
+        assert_eq!(history.expected("hello-2.10", "x86_64-linux"), expected);
+        assert_eq!(history.expected("hello-2.10", "aarch64-linux"), expected);
+        assert_eq!(history.expected("hello-2.12", "x86_64-linux"), expected);
+        assert_eq!(history.expected("hello", "x86_64-linux"), expected);
+        assert_eq!(history.expected("hello-world-1", "x86_64-linux"), None);
+        assert_eq!(history.expected("hell-1", "x86_64-linux"), None);
         drop(builds);
-        assert_eq!(
-            Builds::open(&path, true)
-                .unwrap()
-                .expected("hello-2.10", "")
-                .unwrap(),
-            expected
-        );
+        let again = Builds::open(&path, true).unwrap().history().unwrap();
+        assert_eq!(again.expected("hello-2.10", ""), expected);
+    }
+
+    #[test]
+    fn of_other_versions_the_greatest_of_the_same_system_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        let builds = Builds::open(&dir.path().join("b"), false).unwrap();
+        for (name, system, seconds) in [
+            ("a-1", "x", 1),
+            ("a-2", "x", 2),
+            ("a-3", "y", 3),
+            ("b", "x", 4),
+        ] {
+            builds
+                .record_build(name, system, usage(seconds, 0, 0))
+                .unwrap();
+        }
+        let history = builds.history().unwrap();
+        let seconds = |name, system| {
+            let usage: Option<Usage> = history.expected(name, system);
+            usage.map(|usage| usage.duration.as_secs())
+        };
+        assert_eq!(seconds("a-9", "x"), Some(2));
+        assert_eq!(seconds("a-9", "y"), Some(3));
+        assert_eq!(seconds("b-1", "x"), Some(4));
+        assert_eq!(seconds("c-1", "x"), None);
     }
 
     #[test]
@@ -291,8 +352,6 @@ mod tests {
         let path = dir.path().join("builds.sqlite");
         std::fs::write(&path, vec![b'x'; 8192]).unwrap();
         let builds = Builds::open(&path, false).unwrap();
-        builds
-            .record_build("a", "b", Duration::from_secs(1), 0)
-            .unwrap();
+        builds.record_build("a", "b", usage(1, 0, 0)).unwrap();
     }
 }

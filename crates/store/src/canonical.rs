@@ -12,6 +12,7 @@ use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, Stat, Timespec, Timestamps, 
 use rustix::io::Errno;
 
 use crate::error::{Error, Result};
+use crate::fault;
 use crate::files;
 
 /// The modification time of everything in a store, in seconds after the epoch.
@@ -54,6 +55,7 @@ struct Walk {
 impl Walk {
     fn entry(&self, dir: BorrowedFd<'_>, name: &CStr, path: &Path, depth: usize) -> Result<()> {
         files::check_depth(path, depth)?;
+        fault::point("set the metadata of", path)?;
         let stat = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)
             .map_err(Error::sys("examine", path))?;
         let kind = FileType::from_raw_mode(stat.st_mode);

@@ -8,6 +8,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::busy::{self, Work};
 use crate::error::{Error, Result};
+use crate::fault;
 use crate::layout::Layout;
 use crate::options::{Hooks, StoreOptions};
 use crate::schema;
@@ -67,6 +68,7 @@ impl Database {
     /// Writes in one transaction: all of it happens, or, when `work` fails, nothing. May be called again when the database is
     /// busy.
     pub(crate) fn write<T>(&self, mut work: impl FnMut(&Transaction<'_>) -> Work<T>) -> Result<T> {
+        fault::point("write", &self.path)?;
         let mut connection = lock(&self.writer);
         self.retry(|| {
             // "Immediate": a transaction that starts reading and writes later fails at once, and cannot be waited for, if

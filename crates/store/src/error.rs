@@ -156,6 +156,15 @@ pub enum Error {
         kind: &'static str,
     },
 
+    /// Something that is to be printed is no file.
+    #[error("'{}' is a {kind}, not a regular file", path.display())]
+    NotAFile {
+        /// Where it is.
+        path: PathBuf,
+        /// "directory", "symlink".
+        kind: &'static str,
+    },
+
     /// A file that changes while it is read.
     #[error("'{}' changed while it was copied to the store ({before} bytes, then {after}); wait until nothing writes to it, and try again", path.display())]
     FileChanged {
@@ -165,6 +174,18 @@ pub enum Error {
         before: u64,
         /// Bytes read; at least.
         after: u64,
+    },
+
+    /// File names with the hash of an output, in an order that depends on what the hash is.
+    #[error(
+        "'{}' has files with its own hash in their names, which would come in another order once the hash is known (at '{name}'): \
+         leave the hash out of file names", path.display()
+    )]
+    NamesReordered {
+        /// The tree.
+        path: PathBuf,
+        /// The name that would come too late.
+        name: String,
     },
 
     /// Directories nested too deeply.
@@ -225,6 +246,43 @@ pub enum Error {
     /// The store or a directory above it is a symlink.
     #[error("'{}' is a symlink; the store and the directories above it inside its root must not be symlinks", .0.display())]
     SymlinkedStore(PathBuf),
+
+    /// A path's contents are not those that were registered.
+    #[error(
+        "path '{path}' was changed on disk:\n  registered: {registered}\n  found:      {found}\nrun `xbuild store repair {path}`"
+    )]
+    Changed {
+        /// The path.
+        path: StorePath,
+        /// The NAR hash registered, SRI.
+        registered: String,
+        /// The NAR hash found, SRI.
+        found: String,
+    },
+
+    /// What is imported is no export, or a damaged one.
+    #[error("cannot import: at byte {offset}: {what}")]
+    BadExport {
+        /// How many bytes came before, or where the damaged part begins.
+        offset: u64,
+        /// What is wrong there.
+        what: String,
+    },
+
+    /// A path cannot be deleted since another user owns it.
+    #[error(
+        "cannot delete '{path}': it belongs to user {owner}, who alone (or root) can delete it"
+    )]
+    OwnedByOther {
+        /// The path.
+        path: StorePath,
+        /// The user who made it.
+        owner: u32,
+    },
+
+    /// The name of a profile is taken by something that is no link.
+    #[error("'{}' exists and is not a link to a generation; it is not replaced. Move it away or use another name", .0.display())]
+    NotAProfile(PathBuf),
 
     /// Cancelled by [`crate::StoreOptions::cancelled`].
     #[error("interrupted")]

@@ -1,6 +1,8 @@
 //! Opening directories relative to directories, without ever following a symlink.
 
 use std::ffi::{CStr, CString, OsStr};
+use std::fs::File;
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -55,6 +57,19 @@ pub(crate) fn join(dir: &Path, name: &CStr) -> PathBuf {
     dir.join(OsStr::from_bytes(name.to_bytes()))
 }
 
+/// A path for the system.
+pub(crate) fn c_path(path: &Path) -> Result<CString> {
+    CString::new(path.as_os_str().as_bytes())
+        .map_err(|_| Error::io("examine", path)(io::ErrorKind::InvalidInput.into()))
+}
+
+/// The last component of a path, for the system.
+pub(crate) fn c_name(path: &Path) -> Result<CString> {
+    let name = path.file_name().unwrap_or_default();
+    CString::new(name.as_bytes())
+        .map_err(|_| Error::io("examine", path)(io::ErrorKind::InvalidInput.into()))
+}
+
 /// The word for a file type in messages.
 pub(crate) fn kind_name(kind: FileType) -> &'static str {
     match kind {
@@ -69,10 +84,60 @@ pub(crate) fn kind_name(kind: FileType) -> &'static str {
     }
 }
 
-/// Creates a directory and those above it.
-pub(crate) fn create_dirs(path: &Path) -> Result<()> {
+/// Creates a directory and those above it. In a shared directory ([`is_shared`]), they are shared as well.
+pub fn create_dirs(path: &Path) -> Result<()> {
+    make_dirs(path).map_err(Error::io("create directory", path))
+}
+
+fn make_dirs(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
-    std::fs::create_dir_all(path).map_err(Error::io("create directory", path))
+    if path.exists() {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => make_dirs(parent)?,
+        _ => {}
+    }
+    match std::fs::create_dir(path) {
+        Ok(()) => share_with_group(path, 0o2775),
+        // Another process was faster.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether what is in a directory belongs to a group of users: its group may write to it, and what is made in it has its group (as
+/// after `git init --shared`).
+pub(crate) fn is_shared(dir: &Path) -> bool {
+    rustix::fs::stat(dir).is_ok_and(|stat| stat.st_mode & 0o2020 == 0o2020)
+}
+
+/// Opens what we have just made to the group, if the directory it is in is shared.
+pub(crate) fn share(path: &Path, mode: u32) -> Result<()> {
+    share_with_group(path, mode).map_err(Error::io("change the mode of", path))
+}
+
+fn share_with_group(path: &Path, mode: u32) -> io::Result<()> {
+    if path.parent().is_some_and(is_shared) {
+        match rustix::fs::chmod(path, Mode::from_raw_mode(mode)) {
+            // Somebody else's: made at the same time, and opened by them.
+            Ok(()) | Err(Errno::PERM | Errno::NOENT) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Makes an empty file that a group can write to, if the directory is shared; for databases, whose other files get the same mode.
+pub(crate) fn prepare_database(path: &Path) -> Result<()> {
+    if path.parent().is_some_and(is_shared) && !path.exists() {
+        match File::options().write(true).create_new(true).open(path) {
+            Ok(_) => share(path, 0o664)?,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(Error::io("create", path)(error)),
+        }
+    }
+    Ok(())
 }

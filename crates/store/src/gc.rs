@@ -3,14 +3,7 @@
 //! Other processes go on while a collection runs. They cannot lose what they need: a collector holds `gc.lock` exclusively, reads all
 //! temporary roots, and hears of new ones (`gc_server`); before it deletes something, it announces that, and whoever
 //! wants the path waits until it is gone.
-//!
-//! Programs that run from the store are not looked for in `/proc`, as stock Nix does it.
 
-use std::collections::BTreeSet;
-use std::ffi::OsString;
-use std::fs::File;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -21,9 +14,8 @@ use crate::error::{Error, Result};
 use crate::gc_server::{Server, Shared};
 use crate::locks;
 use crate::queries::Graph;
-use crate::removal::remove_tree;
+use crate::removal;
 use crate::schema;
-use crate::scratch;
 use crate::store::Store;
 use crate::temp_roots;
 
@@ -38,6 +30,8 @@ pub struct GcOptions {
     pub keep_outputs: bool,
     /// Nix's `keep-derivations`: derivers of living paths live.
     pub keep_derivations: bool,
+    /// Only what running processes have asked for (temporary roots) lives: for [`Store::delete`].
+    pub ignore_liveness: bool,
 }
 
 impl Default for GcOptions {
@@ -47,6 +41,7 @@ impl Default for GcOptions {
             max_freed: None,
             keep_outputs: false,
             keep_derivations: true,
+            ignore_liveness: false,
         }
     }
 }
@@ -62,13 +57,15 @@ pub struct GcReport {
     pub bytes_freed: u64,
     /// The collection ended since [`GcOptions::max_freed`] was reached.
     pub limit_reached: bool,
+    /// Garbage of other users, in a store that several share: only they, or root, can delete it.
+    pub of_others: Vec<StorePath>,
 }
 
 /// A path is alive or not, and if so, because of which root.
-struct Liveness {
+pub(crate) struct Liveness {
     /// For each node of the graph: the index of the root that reaches it.
-    reached_by: Vec<Option<u32>>,
-    roots: Vec<(StorePath, String)>,
+    pub(crate) reached_by: Vec<Option<u32>>,
+    pub(crate) roots: Vec<(StorePath, String)>,
 }
 
 impl Store {
@@ -117,79 +114,11 @@ impl Store {
         Ok(report)
     }
 
-    /// Deletes exactly these paths. Refuses if a root reaches one of them, or a path that is not to be deleted refers to one.
-    pub fn delete(&self, paths: &[StorePath]) -> Result<GcReport> {
-        self.check_writable("delete paths")?;
-        let options = GcOptions {
-            keep_derivations: false,
-            keep_outputs: false,
-            ..GcOptions::default()
-        };
-        let mut report = GcReport::default();
-        self.with_collector(|collector| {
-            let (graph, mut alive) = collector.mark(&options)?;
-            let wanted: BTreeSet<&StorePath> = paths.iter().collect();
-            let mut nodes = vec![false; graph.paths.len()];
-            for &path in &wanted {
-                if collector.shared.is_needed(path.hash_part()) {
-                    let root = alive.roots.iter().find(|(root, _)| root == path);
-                    let root = root.map_or_else(|| "{temp}".to_owned(), |(_, root)| root.clone());
-                    return Err(Error::Alive {
-                        path: path.clone(),
-                        root,
-                        target: path.clone(),
-                    });
-                }
-                match graph.index.get(path) {
-                    Some(&node) => nodes[node as usize] = true,
-                    // Something left there without being valid.
-                    None if self.physical(path).symlink_metadata().is_ok() => {}
-                    None => return Err(Error::NotValid(path.clone())),
-                }
-            }
-            for (referrer, references) in graph.references.iter().enumerate() {
-                let Some(&node) = references.iter().find(|&&node| nodes[node as usize]) else {
-                    continue;
-                };
-                if !nodes[referrer] && alive.reached_by[referrer].is_none() {
-                    let path = graph.paths[node as usize].clone();
-                    return Err(Error::Referenced {
-                        path,
-                        referrer: graph.paths[referrer].clone(),
-                    });
-                }
-            }
-            for (node, _) in nodes.iter().enumerate().filter(|&(_, &wanted)| wanted) {
-                if let Some(root) = alive.reached_by[node] {
-                    let (target, root) = alive.roots[root as usize].clone();
-                    return Err(Error::Alive {
-                        path: graph.paths[node].clone(),
-                        root,
-                        target,
-                    });
-                }
-            }
-            let order = referrers_first(&graph, |node| nodes[node as usize]);
-            collector.delete_paths(&graph, &mut alive, &options, &order, &mut report)?;
-            for path in wanted
-                .into_iter()
-                .filter(|path| !graph.index.contains_key(path))
-            {
-                collector.delete_leftover(
-                    &Leftover {
-                        path: self.physical(path),
-                        is_scratch: false,
-                    },
-                    &mut report,
-                )?;
-            }
-            collector.delete_links(&mut report)
-        })?;
-        Ok(report)
-    }
-
     /// Does something as the only collector.
-    fn with_collector<T>(&self, work: impl FnOnce(&Collector<'_>) -> Result<T>) -> Result<T> {
+    pub(crate) fn with_collector<T>(
+        &self,
+        work: impl FnOnce(&Collector<'_>) -> Result<T>,
+    ) -> Result<T> {
         // On a full disk, this is the space that SQLite needs.
         let _ = std::fs::remove_file(self.layout.reserved_file());
         let path = self.layout.gc_lock();
@@ -211,7 +140,7 @@ impl Store {
         result
     }
 
-    fn nar_sizes(&self) -> Result<FxHashMap<StorePath, u64>> {
+    pub(crate) fn nar_sizes(&self) -> Result<FxHashMap<StorePath, u64>> {
         self.db.read(|connection| {
             let mut statement =
                 connection.prepare_cached("select path, narSize from ValidPaths")?;
@@ -228,30 +157,27 @@ impl Store {
     }
 }
 
-/// Something in `nix/store` that is not valid.
-struct Leftover {
-    path: PathBuf,
-    /// A scratch directory, which may only be deleted once it is claimed.
-    is_scratch: bool,
-}
-
-struct Collector<'a> {
-    store: &'a Store,
-    shared: &'a Arc<Shared>,
+/// A collection that is going on.
+pub(crate) struct Collector<'a> {
+    pub(crate) store: &'a Store,
+    pub(crate) shared: &'a Arc<Shared>,
 }
 
 impl Collector<'_> {
     /// Finds what is alive. Temporary roots become "needed" too.
-    fn mark(&self, options: &GcOptions) -> Result<(Graph, Liveness)> {
+    pub(crate) fn mark(&self, options: &GcOptions) -> Result<(Graph, Liveness)> {
         let store = self.store;
-        let mut roots: Vec<(StorePath, String)> = store
-            .permanent_roots(!options.dry_run)?
-            .into_iter()
-            .map(|root| (root.path, root.root))
-            .collect();
+        // Temporary ones first: a process that makes one of them permanent and ends is then seen either way.
+        let mut roots: Vec<(StorePath, String)> = Vec::new();
         for (path, root) in temp_roots::read_all(&store.layout, &store.hooks, !options.dry_run)? {
             self.shared.need(&path);
             roots.push((path, root));
+        }
+        if !options.ignore_liveness {
+            let permanent = store.permanent_roots(!options.dry_run)?;
+            let running = store.runtime_roots();
+            let all = permanent.into_iter().chain(running);
+            roots.extend(all.map(|root| (root.path, root.root)));
         }
         // After the roots: a path that became valid meanwhile is a temporary root of the one who made it so.
         let graph = store.db.read(|connection| store.db.graph(connection))?;
@@ -279,7 +205,7 @@ impl Collector<'_> {
     }
 
     /// Deletes valid paths; `order` has referrers before references. False if the limit was reached.
-    fn delete_paths(
+    pub(crate) fn delete_paths(
         &self,
         graph: &Graph,
         alive: &mut Liveness,
@@ -287,6 +213,7 @@ impl Collector<'_> {
         order: &[u32],
         report: &mut GcReport,
     ) -> Result<bool> {
+        let mut soon = 0;
         // How many paths are taken out of the database in one transaction. Where there is a limit, each counts.
         let batch_size = if options.max_freed.is_some() { 1 } else { 64 };
         for batch in order.chunks(batch_size) {
@@ -297,6 +224,13 @@ impl Collector<'_> {
                     continue;
                 }
                 let path = &graph.paths[node as usize];
+                if foreign_owner(&self.store.physical(path))?.is_some() {
+                    report.of_others.push(path.clone());
+                    let root = u32::try_from(alive.roots.len()).unwrap_or(u32::MAX);
+                    alive.roots.push((path.clone(), "{other user}".to_owned()));
+                    reach(graph, &mut alive.reached_by, node, root, options);
+                    continue;
+                }
                 if self.shared.begin_deletion(path.hash_part()) {
                     doomed.push(path);
                 } else {
@@ -315,13 +249,16 @@ impl Collector<'_> {
             });
             let removed = self.invalidate(&doomed)?;
             for path in removed {
-                report.bytes_freed += remove_tree(&self.store.physical(path))?;
+                let freed = removal::remove_tree_counted(&self.store.physical(path))?;
+                report.bytes_freed += freed.bytes;
+                // Files that only `.links` has now: deleted at the end.
+                soon += freed.shared_once;
                 report.paths.push(path.clone());
             }
             self.shared.end_deletion();
             if options
                 .max_freed
-                .is_some_and(|limit| report.bytes_freed > limit)
+                .is_some_and(|limit| report.bytes_freed + soon > limit)
             {
                 return Ok(false);
             }
@@ -347,139 +284,15 @@ impl Collector<'_> {
             Ok(removed)
         })
     }
+}
 
-    /// What is in `nix/store` without being valid or needed, and what builds have left.
-    fn leftovers(&self) -> Result<Vec<Leftover>> {
-        let store = self.store;
-        let needed: BTreeSet<String> = temp_roots::read_all(&store.layout, &store.hooks, false)?
-            .into_iter()
-            .map(|(path, _)| path.hash_part().to_owned())
-            .collect();
-        let mut names: Vec<OsString> = Vec::new();
-        let dir = store.layout.store_dir();
-        for entry in std::fs::read_dir(dir).map_err(Error::io("read directory", dir))? {
-            names.push(entry.map_err(Error::io("read directory", dir))?.file_name());
-        }
-        // After the directory: what is there and not valid now was not being registered before either, or is needed.
-        let valid = store.all_valid()?;
-        let mut leftovers = Vec::new();
-        for name in names {
-            if name == ".links" {
-                continue;
-            }
-            if let Some(path) = name
-                .to_str()
-                .and_then(|name| StorePath::from_base_name(name).ok())
-                && (valid.contains(&path) || needed.contains(path.hash_part()))
-            {
-                continue;
-            }
-            let path = dir.join(&name);
-            let is_scratch = name.as_bytes().starts_with(b"tmp-");
-            if !is_scratch || scratch::claim(&path).is_some() {
-                leftovers.push(Leftover { path, is_scratch });
-            }
-        }
-        let work = store.layout.work_dir();
-        for entry in std::fs::read_dir(&work).into_iter().flatten().flatten() {
-            let path = entry.path();
-            if scratch::claim(&path).is_some() {
-                leftovers.push(Leftover {
-                    path,
-                    is_scratch: true,
-                });
-            }
-        }
-        leftovers.sort_unstable_by(|a, b| a.path.cmp(&b.path));
-        Ok(leftovers)
-    }
-
-    fn delete_leftovers(&self, options: &GcOptions, report: &mut GcReport) -> Result<bool> {
-        for leftover in self.leftovers()? {
-            self.store.hooks.check_cancelled()?;
-            self.delete_leftover(&leftover, report)?;
-            if options
-                .max_freed
-                .is_some_and(|limit| report.bytes_freed > limit)
-            {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    fn delete_leftover(&self, leftover: &Leftover, report: &mut GcReport) -> Result<()> {
-        let claim = if leftover.is_scratch {
-            scratch::claim(&leftover.path)
-        } else {
-            None
-        };
-        if leftover.is_scratch && claim.is_none() {
-            return Ok(());
-        }
-        let name = leftover
-            .path
-            .file_name()
-            .and_then(|name| name.to_str())
-            .unwrap_or_default();
-        let path = StorePath::from_base_name(name).ok();
-        if let Some(path) = &path {
-            if !self.shared.begin_deletion(path.hash_part()) {
-                return Ok(());
-            }
-            // It may have been registered by one who is done with it.
-            if self.store.is_valid(path)? {
-                self.shared.end_deletion();
-                return Ok(());
-            }
-        }
-        if !self.is_locked(&leftover.path, name)? {
-            report.bytes_freed += remove_tree(&leftover.path)?;
-            report.leftovers.push(leftover.path.clone());
-        }
-        self.shared.end_deletion();
-        drop(claim);
-        Ok(())
-    }
-
-    /// For lock files: whether somebody holds it. If not, it is removed as its holder would.
-    fn is_locked(&self, path: &Path, name: &str) -> Result<bool> {
-        let is_lock = name.ends_with(".lock")
-            && path
-                .symlink_metadata()
-                .is_ok_and(|meta| meta.is_file() && meta.len() <= 1);
-        if !is_lock {
-            return Ok(false);
-        }
-        // Files of other sizes or that cannot be opened are no lock files.
-        let Ok(file) = File::options().read(true).write(true).open(path) else {
-            return Ok(false);
-        };
-        if !locks::try_lock(&file, locks::Mode::Exclusive, path)? {
-            return Ok(true);
-        }
-        locks::remove_lock_file(&file, path);
-        Ok(false)
-    }
-
-    /// Deletes those files of Nix's optimiser that nothing else links to.
-    fn delete_links(&self, report: &mut GcReport) -> Result<()> {
-        let dir = self.store.layout.links_dir();
-        let Ok(entries) = std::fs::read_dir(&dir) else {
-            return Ok(());
-        };
-        for entry in entries {
-            let entry = entry.map_err(Error::io("read directory", &dir))?;
-            let path = entry.path();
-            let Ok(meta) = path.symlink_metadata() else {
-                continue;
-            };
-            if meta.nlink() == 1 && !meta.is_dir() {
-                std::fs::remove_file(&path).map_err(Error::io("delete", &path))?;
-                report.bytes_freed += meta.blocks() * 512;
-            }
-        }
-        Ok(())
+/// The owner of something that we cannot delete since it is another user's.
+pub(crate) fn foreign_owner(path: &Path) -> Result<Option<u32>> {
+    let us = rustix::process::geteuid();
+    match rustix::fs::lstat(path) {
+        Ok(stat) if !us.is_root() && stat.st_uid != us.as_raw() => Ok(Some(stat.st_uid)),
+        Ok(_) | Err(rustix::io::Errno::NOENT) => Ok(None),
+        Err(error) => Err(Error::sys("examine", path)(error)),
     }
 }
 
@@ -509,7 +322,7 @@ fn reach(
 }
 
 /// The chosen nodes, each before what it refers to.
-fn referrers_first(graph: &Graph, mut chosen: impl FnMut(u32) -> bool) -> Vec<u32> {
+pub(crate) fn referrers_first(graph: &Graph, mut chosen: impl FnMut(u32) -> bool) -> Vec<u32> {
     let count = u32::try_from(graph.paths.len()).unwrap_or(u32::MAX);
     let mut seen = vec![false; graph.paths.len()];
     let mut order = Vec::new();

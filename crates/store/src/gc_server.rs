@@ -93,6 +93,9 @@ impl Server {
         }
         let address = socket_address(&dir);
         let listener = UnixListener::bind(&address).map_err(Error::io("listen on", &socket))?;
+        // Whoever may use the store may say what they need; as Nix's.
+        rustix::fs::chmod(&socket, rustix::fs::Mode::from_raw_mode(0o666))
+            .map_err(Error::sys("change the mode of", &socket))?;
 
         let stop = Arc::new(AtomicBool::new(false));
         let clients = Arc::new(Mutex::new(Vec::new()));

@@ -16,28 +16,43 @@
 //! - Nothing that a root reaches is deleted, nor what a running process has made a temporary root.
 //! - No symlink is followed where a builder could have put one.
 //!
-//! Modules, lowest first: [`error`], [`layout`], `files`, [`removal`], [`canonical`], [`options`], `locks`, `temp_roots`, `scratch`, `tree`,
-//! `offload`, `scan`, `staging`, `busy`, `schema`, `database`, [`path_info`], `queries`, [`builds`], [`store`]; and on top of it `register`, `add`,
-//! [`roots`], `gc_server`, [`gc`], [`verify`].
+//! Modules, lowest first: [`error`], `fault`, [`layout`], `files`, [`removal`], [`canonical`], [`options`], `locks`, `temp_roots`, `scratch`, `tree`,
+//! `file_hash`, `links`, `offload`, `scan`, `staging`, `busy`, `schema`, `database`, [`path_info`], `queries`, [`builds`], [`store`]; and on top of it
+//! [`realisations`], `register`, `add`, [`rewrite`], `export`, `optimise`, [`roots`], `runtime_roots`, `generations`, `gc_server`, [`gc`], `leftovers`, `delete`, [`auto_gc`], [`verify`];
+//! and what only looks: [`listing`], `usage`, [`closure_diff`], [`why_depends`].
 
 mod add;
+pub mod auto_gc;
 pub mod builds;
 mod busy;
 pub mod canonical;
+pub mod closure_diff;
 mod database;
+mod delete;
 pub mod error;
+mod export;
+mod fault;
+mod file_hash;
 mod files;
 pub mod gc;
 mod gc_server;
+mod generations;
 pub mod layout;
+mod leftovers;
+mod links;
+pub mod listing;
 mod locks;
 mod offload;
+mod optimise;
 pub mod options;
 pub mod path_info;
 mod queries;
+pub mod realisations;
 mod register;
 pub mod removal;
+pub mod rewrite;
 pub mod roots;
+mod runtime_roots;
 mod scan;
 mod schema;
 mod scratch;
@@ -45,21 +60,32 @@ mod staging;
 pub mod store;
 mod temp_roots;
 mod tree;
+mod usage;
 pub mod verify;
+pub mod why_depends;
 
 pub use add::NewText;
-pub use builds::{Builds, Expected};
+pub use auto_gc::AutoGc;
+pub use builds::{Builds, History, Usage};
+pub use closure_diff::PackageChange;
 pub use error::{Error, Result};
+pub use files::create_dirs;
 pub use gc::{GcOptions, GcReport};
 pub use layout::Layout;
+pub use listing::{Depth, Node};
 pub use locks::PathLocks;
+pub use optimise::{OptimiseReport, Sharing};
 pub use options::{Cancelled, Notify, StoreOptions};
 pub use path_info::{NewPath, PathInfo};
+pub use realisations::{DrvOutput, Realisation};
 pub use removal::remove_tree;
+pub use rewrite::{Rewrites, Rewritten};
 pub use roots::Root;
-pub use scan::Scanned;
+pub use scan::{FileHashes, Scanned};
 pub use schema::SCHEMA_VERSION;
 pub use scratch::Scratch;
 pub use store::Store;
 pub use tree::{FileType, Filter};
+pub use usage::DiskUsage;
 pub use verify::{Finding, VerifyReport};
+pub use why_depends::{Dependency, Occurrence};

@@ -21,6 +21,7 @@ use rustix::io::Errno;
 use xbuild_store_model::store_path::StorePath;
 
 use crate::error::{Error, Result};
+use crate::files;
 use crate::layout::Layout;
 use crate::options::Hooks;
 
@@ -36,14 +37,37 @@ pub(crate) enum Mode {
 
 /// Opens a lock file, creating it.
 pub(crate) fn open_lock_file(path: &Path) -> Result<File> {
-    File::options()
+    let shared = path.parent().is_some_and(files::is_shared);
+    let mut options = File::options();
+    options
         .read(true)
         .write(true)
         .create(true)
         .truncate(false)
-        .mode(0o600)
-        .open(path)
-        .map_err(Error::io("open lock file", path))
+        .mode(if shared { 0o660 } else { 0o600 });
+    let file =
+        open_soon(shared, || options.open(path)).map_err(Error::io("open lock file", path))?;
+    if shared {
+        // Whatever our umask is. That of another user is open already.
+        let _ = rustix::fs::fchmod(&file, rustix::fs::Mode::from_raw_mode(0o660));
+    }
+    Ok(file)
+}
+
+/// Opens a file. In a shared directory, one that another user has just made is opened to the group a moment later.
+pub(crate) fn open_soon(
+    shared: bool,
+    open: impl Fn() -> std::io::Result<File>,
+) -> std::io::Result<File> {
+    for _ in 0..200 {
+        match open() {
+            Err(error) if shared && error.kind() == std::io::ErrorKind::PermissionDenied => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            opened => return opened,
+        }
+    }
+    open()
 }
 
 /// Tries to lock; false if somebody else holds the lock.

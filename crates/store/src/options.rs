@@ -15,6 +15,10 @@ pub struct StoreOptions {
     pub fsync_metadata: bool,
     /// Nix's `fsync-store-paths`: sync the contents of each path before it is registered.
     pub fsync_store_paths: bool,
+    /// Nix's `sync-before-registering`: have the system write everything to disk before paths are registered.
+    pub sync_before_registering: bool,
+    /// Nix's `auto-optimise-store`: files that come into the store become links to identical ones that are there already.
+    pub auto_optimise: bool,
     /// When the database cannot be opened because the disk is full, give it the space that is set aside for that: for those
     /// who open the store to delete from it.
     pub use_reserve: bool,
@@ -32,6 +36,8 @@ impl Default for StoreOptions {
             read_only: false,
             fsync_metadata: true,
             fsync_store_paths: false,
+            sync_before_registering: false,
+            auto_optimise: false,
             use_reserve: false,
             busy_limit: Duration::from_secs(600),
             notify: None,

@@ -16,7 +16,10 @@ use xbuild_store_model::store_path::StorePath;
 
 use crate::busy::Work;
 use crate::error::{Error, Result};
+use crate::fault;
+use crate::files;
 use crate::path_info::NewPath;
+use crate::realisations::Realisation;
 use crate::removal::remove_tree;
 use crate::store::Store;
 
@@ -27,6 +30,17 @@ impl Store {
     /// Paths that the caller has locked ([`Self::lock_paths`]) are taken as locked; the others are locked here. A path that is valid
     /// already (somebody else was faster) keeps its tree and its entry, and the new tree is deleted.
     pub fn register(&self, paths: &[NewPath]) -> Result<()> {
+        self.register_realised(paths, &[])?;
+        Ok(())
+    }
+
+    /// The same, and in the same transaction writes down which outputs they are. Returns the realisations that hold: one that was
+    /// there before is kept.
+    pub fn register_realised(
+        &self,
+        paths: &[NewPath],
+        realisations: &[Realisation],
+    ) -> Result<Vec<Realisation>> {
         self.check_writable("register paths")?;
         for path in paths {
             assert_eq!(
@@ -75,7 +89,45 @@ impl Store {
         if self.options.fsync_store_paths {
             sync_dir(self.layout.store_dir())?;
         }
-        self.record(&recorded, &outputs)
+        self.sync_all_if_wanted()?;
+        self.record(&recorded, &outputs, realisations)
+    }
+
+    /// Puts a new tree in the place of a valid path that is damaged or missing, in one step where the file system can do that, and
+    /// records its hash. The tree must be canonical. For repairs only: what a valid path is does not change otherwise.
+    pub fn replace(&self, new: &NewPath) -> Result<()> {
+        self.check_writable("repair paths")?;
+        self.add_temp_root(&new.path)?;
+        let _lock = self.lock_unheld(std::slice::from_ref(&new.path))?;
+        let Some(info) = self.query_path_info(&new.path)? else {
+            return Err(Error::NotValid(new.path.clone()));
+        };
+        if self.options.fsync_store_paths {
+            sync_tree(&new.physical)?;
+        }
+        let place = self.physical(&new.path);
+        exchange(&new.physical, &place)?;
+        self.remove_links_to_damage(&new.physical)?;
+        remove_tree(&new.physical)?;
+        if self.options.fsync_store_paths {
+            sync_dir(self.layout.store_dir())?;
+        }
+        self.sync_all_if_wanted()?;
+        if info.nar_hash == new.nar_hash && info.references == new.references {
+            return Ok(());
+        }
+        self.record(&[new], &FxHashMap::default(), &[])?;
+        Ok(())
+    }
+
+    /// `sync-before-registering`.
+    pub(crate) fn sync_all_if_wanted(&self) -> Result<()> {
+        if self.options.sync_before_registering {
+            let store = self.layout.store_dir();
+            let dir = files::open_dir(store).map_err(Error::sys("open directory", store))?;
+            rustix::fs::syncfs(dir).map_err(Error::sys("sync the file system of", store))?;
+        }
+        Ok(())
     }
 
     /// The transaction. `outputs` has the outputs of the derivations among the paths.
@@ -83,7 +135,8 @@ impl Store {
         &self,
         paths: &[&NewPath],
         outputs: &FxHashMap<StorePath, BTreeMap<String, StorePath>>,
-    ) -> Result<()> {
+        realisations: &[Realisation],
+    ) -> Result<Vec<Realisation>> {
         let now = std::time::SystemTime::now()
             .duration_since(std::time::UNIX_EPOCH)
             .map_or(1, |time| time.as_secs());
@@ -129,7 +182,7 @@ impl Store {
                     statement.execute(params![ids[&new.path], id])?;
                 }
             }
-            Ok(())
+            self.db.add_realisations(transaction, realisations)
         })
     }
 }
@@ -189,6 +242,7 @@ pub(crate) fn derivation_outputs(
 
 /// Renames a canonical tree to its place, removing what may be left there by a process that died.
 pub(crate) fn move_to_place(from: &Path, to: &Path) -> Result<()> {
+    fault::point("move a new path to", to)?;
     match rustix::fs::renameat_with(
         rustix::fs::CWD,
         from,
@@ -197,14 +251,12 @@ pub(crate) fn move_to_place(from: &Path, to: &Path) -> Result<()> {
         rustix::fs::RenameFlags::NOREPLACE,
     ) {
         Ok(()) => return Ok(()),
-        Err(Errno::EXIST) => {
-            remove_tree(to)?;
-        }
+        Err(Errno::EXIST) => clear_place(to)?,
         // To move a directory one must be allowed to write to it, which nobody but root is.
         Err(Errno::ACCESS) | Err(Errno::INVAL | Errno::NOSYS) => {}
         Err(error) => return Err(Error::sys("move a new path to", to)(error)),
     }
-    remove_tree(to)?;
+    clear_place(to)?;
     let is_dir = crate::tree::file_type(from)? == FileType::Directory;
     if is_dir {
         rustix::fs::chmod(from, Mode::from_raw_mode(0o755))
@@ -216,6 +268,81 @@ pub(crate) fn move_to_place(from: &Path, to: &Path) -> Result<()> {
             .map_err(Error::sys("make read-only", to))?;
     }
     Ok(())
+}
+
+/// Removes what a process that died has left at the place of a path. What belongs to another user is moved aside, for their next
+/// collection.
+fn clear_place(place: &Path) -> Result<()> {
+    if matches!(rustix::fs::lstat(place), Err(Errno::NOENT)) {
+        return Ok(());
+    }
+    let Some(owner) = crate::gc::foreign_owner(place)? else {
+        return remove_tree(place).map(|_| ());
+    };
+    for number in 0_u32.. {
+        let aside = place.with_file_name(format!("tmp-left-by-{owner}-{number}"));
+        match rustix::fs::renameat_with(
+            rustix::fs::CWD,
+            place,
+            rustix::fs::CWD,
+            &aside,
+            rustix::fs::RenameFlags::NOREPLACE,
+        ) {
+            Ok(()) | Err(Errno::NOENT) => break,
+            Err(Errno::EXIST) => {}
+            Err(error) => {
+                return Err(Error::sys("move aside what another user left at", place)(
+                    error,
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+impl Store {
+    /// Removes what lies at the place of a path that is not valid. The caller has locked the path.
+    pub fn remove_leftover(&self, path: &StorePath) -> Result<()> {
+        clear_place(&self.physical(path))
+    }
+}
+
+/// Puts a canonical tree in the place of another, which is at `from` afterwards, if there is one.
+fn exchange(from: &Path, to: &Path) -> Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    let failed = || Error::sys("replace", to);
+    fault::point("replace", to)?;
+    if matches!(rustix::fs::lstat(to), Err(Errno::NOENT)) {
+        return move_to_place(from, to);
+    }
+    match renameat_with(CWD, from, CWD, to, RenameFlags::EXCHANGE) {
+        Ok(()) => return Ok(()),
+        Err(Errno::ACCESS | Errno::INVAL | Errno::NOSYS) => {}
+        Err(error) => return Err(failed()(error)),
+    }
+    // To move a directory one must be allowed to write to it, which nobody but root is.
+    let mut closed = Vec::new();
+    for path in [from, to] {
+        if crate::tree::file_type(path)? == FileType::Directory {
+            rustix::fs::chmod(path, Mode::from_raw_mode(0o755)).map_err(failed())?;
+            closed.push(path);
+        }
+    }
+    let exchanged = match renameat_with(CWD, from, CWD, to, RenameFlags::EXCHANGE) {
+        Err(Errno::INVAL | Errno::NOSYS) => {
+            // Not in one step, then.
+            let mut aside = from.as_os_str().to_owned();
+            aside.push(".old");
+            rustix::fs::rename(to, Path::new(&aside))
+                .and_then(|()| rustix::fs::rename(from, to))
+                .and_then(|()| rustix::fs::rename(Path::new(&aside), from))
+        }
+        other => other,
+    };
+    for path in closed {
+        rustix::fs::chmod(path, Mode::from_raw_mode(0o555)).map_err(failed())?;
+    }
+    exchanged.map_err(failed())
 }
 
 /// Refuses cycles, which several outputs of one derivation can form. A path may refer to itself.
@@ -284,7 +411,8 @@ fn sync_tree(path: &Path) -> Result<()> {
     }
 }
 
-fn sync_dir(path: &Path) -> Result<()> {
+pub(crate) fn sync_dir(path: &Path) -> Result<()> {
+    fault::point("sync", path)?;
     std::fs::File::open(path)
         .and_then(|file| file.sync_all())
         .map_err(Error::io("sync", path))

@@ -9,6 +9,7 @@ use rustix::fs::{AtFlags, FileType, Mode, Stat};
 use rustix::io::Errno;
 
 use crate::error::{Error, Result};
+use crate::fault;
 use crate::files;
 
 /// Directories deeper than this are first moved up to the top of the tree, so few files are open at a time.
@@ -18,6 +19,20 @@ const FLATTEN_BELOW: usize = 64;
 /// Returns the number of bytes that this frees on disk (allocated blocks of files whose last link was removed).
 /// Nothing at `path` is no error.
 pub fn remove_tree(path: &Path) -> Result<u64> {
+    remove_tree_counted(path).map(|freed| freed.bytes)
+}
+
+/// What a removal frees on disk, in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Freed {
+    /// Of files whose last link was removed.
+    pub(crate) bytes: u64,
+    /// Of files that have one link left.
+    pub(crate) shared_once: u64,
+}
+
+/// The same, also counting files that have one link left.
+pub(crate) fn remove_tree_counted(path: &Path) -> Result<Freed> {
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(Error::io("delete", path)(
             std::io::ErrorKind::InvalidInput.into(),
@@ -34,14 +49,14 @@ pub fn remove_tree(path: &Path) -> Result<u64> {
         Mode::empty(),
     ) {
         Ok(fd) => fd,
-        Err(Errno::NOENT) => return Ok(0),
+        Err(Errno::NOENT) => return Ok(Freed::default()),
         Err(error) => return Err(Error::sys("open directory", parent)(error)),
     };
     let name = std::ffi::CString::new(std::os::unix::ffi::OsStrExt::as_bytes(name))
         .map_err(|_| Error::io("delete", path)(std::io::ErrorKind::InvalidInput.into()))?;
 
     let mut removal = Removal {
-        freed: 0,
+        freed: Freed::default(),
         top: None,
         moved: 0,
     };
@@ -50,7 +65,7 @@ pub fn remove_tree(path: &Path) -> Result<u64> {
 }
 
 struct Removal<'a> {
-    freed: u64,
+    freed: Freed,
     /// The outermost directory, to which deep ones are moved.
     top: Option<BorrowedFd<'a>>,
     moved: u64,
@@ -74,7 +89,7 @@ impl Removal<'_> {
         let fd = files::open_dir_at(dir, name).map_err(Error::sys("open directory", path))?;
         if depth == 0 {
             let mut inner = Removal {
-                freed: 0,
+                freed: Freed::default(),
                 top: Some(fd.as_fd()),
                 moved: 0,
             };
@@ -88,7 +103,8 @@ impl Removal<'_> {
                     break Ok(());
                 }
             };
-            self.freed += inner.freed;
+            self.freed.bytes += inner.freed.bytes;
+            self.freed.shared_once += inner.freed.shared_once;
             result?;
         } else {
             self.children(fd.as_fd(), path, depth + 1)?;
@@ -148,13 +164,17 @@ impl Removal<'_> {
         flags: AtFlags,
         path: &Path,
     ) -> Result<()> {
+        fault::point("delete", path)?;
         match rustix::fs::unlinkat(dir, name, flags) {
             Ok(()) => {}
             Err(Errno::NOENT) => return Ok(()),
             Err(error) => return Err(Error::sys("delete", path)(error)),
         }
+        let bytes = u64::try_from(stat.st_blocks).unwrap_or(0) * 512;
         if flags.contains(AtFlags::REMOVEDIR) || stat.st_nlink <= 1 {
-            self.freed += u64::try_from(stat.st_blocks).unwrap_or(0) * 512;
+            self.freed.bytes += bytes;
+        } else if stat.st_nlink == 2 {
+            self.freed.shared_once += bytes;
         }
         Ok(())
     }

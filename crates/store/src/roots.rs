@@ -16,6 +16,7 @@ use xbuild_store_model::hash::{Hash, HashAlgo};
 use xbuild_store_model::store_path::StorePath;
 
 use crate::error::{Error, Result};
+use crate::fault;
 use crate::store::Store;
 use crate::temp_roots;
 
@@ -33,8 +34,9 @@ impl Store {
     /// the link later frees the target for collection.
     pub fn make_out_link(&self, link: &Path, target: &StorePath) -> Result<()> {
         self.check_writable("make an out-link")?;
-        // Before the link: a collector must not come in between.
-        self.add_temp_root(target)?;
+        // Before the link: a collector must not come in between. One of stock Nix that runs already has read the links, and hears of
+        // this one so.
+        self.temp_roots.renew(target)?;
         if !self.is_valid(target)? {
             return Err(Error::NotValid(target.clone()));
         }
@@ -75,10 +77,17 @@ impl Store {
         }
     }
 
-    /// All roots, temporary ones included, also of paths that are not valid. Running programs are not looked at (stock Nix does):
-    /// a program that runs from a store path which nothing else needs can be collected.
+    /// All roots: links, what running programs use, and temporary ones. Also of paths that are not valid.
     pub fn roots(&self) -> Result<Vec<Root>> {
         let mut roots = self.permanent_roots(false)?;
+        let running: Vec<Root> = self.runtime_roots().into_iter().collect();
+        let valid = self.valid_among(running.iter().map(|root| &root.path))?;
+        // Programs also use other stores with the same logical place.
+        roots.extend(
+            running
+                .into_iter()
+                .filter(|root| valid.contains(&root.path)),
+        );
         for (path, root) in temp_roots::read_all(&self.layout, &self.hooks, false)? {
             roots.push(Root { path, root });
         }
@@ -143,7 +152,12 @@ impl Finder<'_> {
             if self.is_stale_companion(place, &target) {
                 self.remove(place);
             } else if let Some((path, _)) = self.store.logical(&target) {
-                self.found(path, place);
+                // What stands beside an out-link is known by that.
+                let link = place
+                    .strip_prefix(&self.direct)
+                    .ok()
+                    .and_then(|name| std::fs::read_link(self.auto.join(name)).ok());
+                self.found(path, link.as_deref().unwrap_or(place));
             } else {
                 self.indirect(place, &target)?;
             }
@@ -237,10 +251,11 @@ fn is_store_link(target: &Path) -> bool {
 }
 
 /// Makes a symlink, replacing one that is there in one step.
-fn replace_symlink(target: &Path, link: &Path) -> Result<()> {
+pub(crate) fn replace_symlink(target: &Path, link: &Path) -> Result<()> {
     if std::fs::read_link(link).is_ok_and(|old| old == target) {
         return Ok(());
     }
+    fault::point("create symlink", link)?;
     let mut attempt = 0_u32;
     loop {
         let mut name = std::ffi::OsString::from(".");

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::busy;
 use crate::error::{Error, Result};
-use crate::files::create_dirs;
+use crate::files::{create_dirs, prepare_database};
 use crate::layout::Layout;
 use crate::locks;
 use crate::options::{Hooks, StoreOptions};
@@ -56,6 +56,60 @@ CREATE TABLE if not exists DerivationOutputs (
 CREATE INDEX if not exists IndexDerivationOutputs on DerivationOutputs(path);
 CREATE TABLE if not exists SchemaMigrations (migration text primary key not null);
 ";
+
+/// The migration of stock Nix that adds the tables of realisations, once its feature `ca-derivations` is on.
+const REALISATIONS_MIGRATION: &str = "20220326-ca-derivations";
+
+/// The tables of realisations. The schema version stays the same. `RealisationsRefs` is empty since Nix 2.33.
+const REALISATIONS_SCHEMA: &str = "\
+create table if not exists SchemaMigrations (migration text primary key not null);
+create table if not exists Realisations (
+    id integer primary key autoincrement not null,
+    drvPath text not null,
+    outputName text not null, -- symbolic output id, usually \"out\"
+    outputPath integer not null,
+    signatures text, -- space-separated list
+    foreign key (outputPath) references ValidPaths(id) on delete cascade
+);
+create index if not exists IndexRealisations on Realisations(drvPath, outputName);
+create trigger if not exists DeleteSelfRefsViaRealisations before delete on ValidPaths
+  begin
+    delete from RealisationsRefs where realisationReference in (
+      select id from Realisations where outputPath = old.id
+    );
+  end;
+create table if not exists RealisationsRefs (
+    referrer integer not null,
+    realisationReference integer,
+    foreign key (referrer) references Realisations(id) on delete cascade,
+    foreign key (realisationReference) references Realisations(id) on delete restrict
+);
+create index if not exists IndexRealisationsRefsRealisationReference on RealisationsRefs(realisationReference);
+create index if not exists IndexRealisationsRefs on RealisationsRefs(referrer);
+create index if not exists IndexRealisationsRefsOnOutputPath on Realisations(outputPath);
+";
+
+/// Makes the tables of realisations where they are missing, within the caller's transaction.
+pub(crate) fn create_realisations(connection: &Connection) -> rusqlite::Result<()> {
+    if has_realisations(connection)? {
+        return Ok(());
+    }
+    connection.execute_batch(REALISATIONS_SCHEMA)?;
+    connection.execute(
+        "insert or ignore into SchemaMigrations values (?)",
+        [REALISATIONS_MIGRATION],
+    )?;
+    Ok(())
+}
+
+/// Whether the store has the tables of realisations.
+pub(crate) fn has_realisations(connection: &Connection) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached(
+            "select 1 from sqlite_master where type = 'table' and name = 'Realisations'",
+        )?
+        .exists([])
+}
 
 /// Makes the directories of a store where they are missing, as stock Nix does.
 pub(crate) fn create_directories(layout: &Layout) -> Result<()> {
@@ -150,6 +204,9 @@ pub(crate) fn connect(
     hooks: &Hooks,
 ) -> Result<Connection> {
     let path = layout.database();
+    if !options.read_only {
+        prepare_database(&path)?;
+    }
     busy::retry(&path, options, hooks, || Ok(try_connect(&path, options)?))
 }
 

@@ -13,6 +13,7 @@ use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
 use crate::error::{Error, Result};
+use crate::fault;
 use crate::files;
 use crate::removal::remove_tree;
 
@@ -110,6 +111,7 @@ impl ScratchDirs {
             return Ok(Arc::clone(base));
         }
         files::create_dirs(&self.parent)?;
+        fault::point("create directory", &self.parent)?;
         let pid = std::process::id();
         let mut number = 0_u64;
         let made = loop {

@@ -11,7 +11,10 @@ use rustix::fs::{AtFlags, Mode, OFlags};
 
 use crate::canonical::canonical_times;
 use crate::error::{Error, Result};
+use crate::fault;
+use crate::file_hash::FileHasher;
 use crate::files;
+use crate::links::{Links, Parent};
 use crate::removal::remove_tree;
 use crate::tree::TreeSink;
 
@@ -33,17 +36,20 @@ pub(crate) struct Staging<'a> {
     place: &'a Path,
     events: Vec<Event>,
     size: usize,
-    writer: Option<TreeWriter>,
+    writer: Option<TreeWriter<'a>>,
+    links: Option<&'a Links<'a>>,
 }
 
 impl<'a> Staging<'a> {
-    /// `place` is where the tree is written; nothing may be there.
-    pub(crate) fn new(place: &'a Path) -> Self {
+    /// `place` is where the tree is written; nothing may be there. With `links`, files that the store has already are not stored
+    /// again.
+    pub(crate) fn new(place: &'a Path, links: Option<&'a Links<'a>>) -> Self {
         Self {
             place,
             events: Vec::new(),
             size: 0,
             writer: None,
+            links,
         }
     }
 
@@ -61,10 +67,10 @@ impl<'a> Staging<'a> {
         Ok(())
     }
 
-    fn spill(&mut self) -> Result<&mut TreeWriter> {
+    fn spill(&mut self) -> Result<&mut TreeWriter<'a>> {
         let writer = match &mut self.writer {
             Some(writer) => writer,
-            empty => empty.insert(TreeWriter::new(self.place)?),
+            empty => empty.insert(TreeWriter::new(self.place, self.links)?),
         };
         for event in self.events.drain(..) {
             match event {
@@ -140,17 +146,26 @@ impl TreeSink for Staging<'_> {
 }
 
 /// Writes a tree with canonical metadata.
-struct TreeWriter {
+struct TreeWriter<'a> {
     /// Where the top goes.
     parent: OwnedFd,
     top: CString,
     dirs: Vec<OwnedFd>,
-    file: Option<(File, bool)>,
+    file: Option<Written>,
     path: PathBuf,
+    links: Option<&'a Links<'a>>,
 }
 
-impl TreeWriter {
-    fn new(place: &Path) -> Result<Self> {
+/// The file that is being written.
+struct Written {
+    file: File,
+    name: CString,
+    executable: bool,
+    hasher: Option<FileHasher>,
+}
+
+impl<'a> TreeWriter<'a> {
+    fn new(place: &Path, links: Option<&'a Links<'a>>) -> Result<Self> {
         let invalid = || Error::io("create", place)(std::io::ErrorKind::InvalidInput.into());
         let (Some(parent), Some(name)) = (place.parent(), place.file_name()) else {
             return Err(invalid());
@@ -164,6 +179,7 @@ impl TreeWriter {
             dirs: Vec::new(),
             file: None,
             path: place.to_owned(),
+            links,
         })
     }
 
@@ -175,8 +191,9 @@ impl TreeWriter {
     }
 }
 
-impl TreeSink for TreeWriter {
+impl TreeSink for TreeWriter<'_> {
     fn enter(&mut self, name: &CStr) -> Result<()> {
+        fault::point("create a directory in", &self.path)?;
         let (dir, name) = self.target(name);
         rustix::fs::mkdirat(dir, name, Mode::RWXU)
             .map_err(Error::sys("create a directory in", &self.path))?;
@@ -190,12 +207,14 @@ impl TreeSink for TreeWriter {
         let Some(dir) = self.dirs.pop() else {
             return Ok(());
         };
+        fault::point("set the metadata of a directory in", &self.path)?;
         rustix::fs::fchmod(&dir, Mode::from_raw_mode(0o555))
             .and_then(|()| rustix::fs::futimens(&dir, &canonical_times()))
             .map_err(Error::sys("set the metadata of a directory in", &self.path))
     }
 
     fn symlink(&mut self, name: &CStr, target: &CStr) -> Result<()> {
+        fault::point("create a symlink in", &self.path)?;
         let (dir, name) = self.target(name);
         rustix::fs::symlinkat(target, dir, name)
             .and_then(|()| {
@@ -204,31 +223,55 @@ impl TreeSink for TreeWriter {
             .map_err(Error::sys("create a symlink in", &self.path))
     }
 
-    fn file(&mut self, name: &CStr, executable: bool, _size: u64) -> Result<()> {
-        let (dir, name) = self.target(name);
+    fn file(&mut self, name: &CStr, executable: bool, size: u64) -> Result<()> {
+        fault::point("create a file in", &self.path)?;
+        let (dir, place) = self.target(name);
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = rustix::fs::openat(dir, name, flags, Mode::RUSR | Mode::WUSR)
+        let fd = rustix::fs::openat(dir, place, flags, Mode::RUSR | Mode::WUSR)
             .map_err(Error::sys("create a file in", &self.path))?;
-        self.file = Some((File::from(fd), executable));
+        let hasher = match self.links {
+            Some(_) if size > 0 => Some(FileHasher::new(executable, size)?),
+            _ => None,
+        };
+        self.file = Some(Written {
+            file: File::from(fd),
+            name: name.to_owned(),
+            executable,
+            hasher,
+        });
         Ok(())
     }
 
     fn data(&mut self, bytes: &[u8]) -> Result<()> {
-        match &mut self.file {
-            Some((file, _)) => file
-                .write_all(bytes)
-                .map_err(Error::io("write a file in", self.path.as_path())),
-            None => Ok(()),
+        let Some(written) = &mut self.file else {
+            return Ok(());
+        };
+        fault::point("write a file in", &self.path)?;
+        if let Some(hasher) = &mut written.hasher {
+            hasher.data(bytes)?;
         }
+        written
+            .file
+            .write_all(bytes)
+            .map_err(Error::io("write a file in", self.path.as_path()))
     }
 
     fn end_file(&mut self) -> Result<()> {
-        let Some((file, executable)) = self.file.take() else {
+        let Some(written) = self.file.take() else {
             return Ok(());
         };
-        finish_file(&file, executable)
-            .map_err(Error::sys("set the metadata of a file in", &self.path))
+        finish_file(&written.file, written.executable)
+            .map_err(Error::sys("set the metadata of a file in", &self.path))?;
+        if let (Some(links), Some(hasher)) = (self.links, written.hasher) {
+            let stat = rustix::fs::fstat(&written.file)
+                .map_err(Error::sys("examine a file in", &self.path))?;
+            drop(written.file);
+            let (hash, _) = hasher.finish()?;
+            let (dir, name) = self.target(&written.name);
+            links.share(dir, name, &hash, &stat, Parent::Unfinished)?;
+        }
+        Ok(())
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use xbuild_store_model::store_path::StorePath;
 
+use crate::auto_gc::AutoGcState;
 use crate::builds::Builds;
 use crate::database::Database;
 use crate::error::{Error, Result};
@@ -31,6 +32,7 @@ pub struct Store {
     /// Directories for builds.
     work: ScratchDirs,
     builds: OnceLock<Builds>,
+    pub(crate) auto_gc: AutoGcState,
 }
 
 impl std::fmt::Debug for Store {
@@ -80,6 +82,7 @@ impl Store {
             incoming: ScratchDirs::new(layout.store_dir().to_owned(), "tmp-xbuild"),
             work: ScratchDirs::new(layout.work_dir(), "build"),
             builds: OnceLock::new(),
+            auto_gc: AutoGcState::default(),
             layout,
             options,
             hooks,
@@ -234,7 +237,7 @@ impl Store {
         physical: &Path,
         candidates: impl IntoIterator<Item = &'a StorePath>,
     ) -> Result<Scanned> {
-        scan::scan_and_hash(physical, candidates)
+        scan::scan_and_hash(physical, candidates, self.options.auto_optimise)
     }
 
     /// A new directory for a build, on the store's file system. It is deleted when dropped, or, should this process die, by the

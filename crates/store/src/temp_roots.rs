@@ -16,6 +16,8 @@ use rustc_hash::FxHashSet;
 use xbuild_store_model::store_path::StorePath;
 
 use crate::error::{Error, Result};
+use crate::fault;
+use crate::files;
 use crate::layout::Layout;
 use crate::locks::{self, Mode};
 use crate::options::Hooks;
@@ -42,6 +44,15 @@ impl TempRoots {
             hooks: hooks.clone(),
             state: Mutex::default(),
         }
+    }
+
+    /// Makes a path safe as [`Self::add`] does, and tells a collector that runs at this moment, also of a path that is safe
+    /// already: it may need to know when we are gone.
+    pub(crate) fn renew(&self, path: &StorePath) -> Result<()> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.known.remove(path);
+        drop(state);
+        self.add([path])
     }
 
     /// Makes the paths safe from collectors until this process ends. They need not be valid, nor exist.
@@ -82,9 +93,10 @@ impl TempRoots {
             text.extend_from_slice(path.to_string().as_bytes());
             text.push(0);
         }
-        let written = file
-            .write_all(&text)
-            .map_err(Error::io("write", file_path.as_path()));
+        let written = fault::point("write", file_path).and_then(|()| {
+            file.write_all(&text)
+                .map_err(Error::io("write", file_path.as_path()))
+        });
         if locked {
             locks::unlock(gc_lock, &gc_lock_path)?;
         }
@@ -121,6 +133,7 @@ fn create_file(dir: &Path, hooks: &Hooks) -> Result<(File, PathBuf)> {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
             Err(error) => return Err(Error::io("create", path)(error)),
         };
+        files::share(&path, 0o660)?;
         // A collector that came first takes it for stale, removes it and says so in it.
         let what = || "the garbage collector".to_owned();
         locks::lock(&file, Mode::Exclusive, &path, hooks, &what)?;
@@ -140,7 +153,7 @@ fn tell_collector(
     paths: &[&StorePath],
 ) -> Result<bool> {
     if connection.is_none() {
-        let Ok(dir) = crate::files::open_dir(socket_dir) else {
+        let Ok(dir) = files::open_dir(socket_dir) else {
             return Ok(false);
         };
         match UnixStream::connect(socket_address(&dir)) {
@@ -190,6 +203,7 @@ pub(crate) fn read_all(
     remove_stale: bool,
 ) -> Result<Vec<(StorePath, String)>> {
     let dir = layout.temp_roots_dir();
+    let shared = files::is_shared(&dir);
     let mut roots = Vec::new();
     let entries = match std::fs::read_dir(&dir) {
         Ok(entries) => entries,
@@ -203,7 +217,8 @@ pub(crate) fn read_all(
             continue;
         }
         let path = entry.path();
-        let mut file = match File::options().read(true).write(remove_stale).open(&path) {
+        let open = || File::options().read(true).write(remove_stale).open(&path);
+        let mut file = match locks::open_soon(shared, open) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
             Err(error) => return Err(Error::io("open", path)(error)),

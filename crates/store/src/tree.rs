@@ -5,10 +5,11 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, FileType as RawType, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, FileType as RawType, Mode, OFlags, Stat};
 pub use xbuild_store_model::nar::FileType;
 
 use crate::error::{Error, Result};
+use crate::fault;
 use crate::files;
 
 /// Decides whether an entry of a directory (given by its path and type) goes to the store.
@@ -23,6 +24,8 @@ pub(crate) trait TreeSink {
     fn enter(&mut self, name: &CStr) -> Result<()>;
     fn leave(&mut self) -> Result<()>;
     fn symlink(&mut self, name: &CStr, target: &CStr) -> Result<()>;
+    /// What the system says of the file that follows.
+    fn examined(&mut self, _: &Stat) {}
     /// A file of `size` bytes follows, in pieces.
     fn file(&mut self, name: &CStr, executable: bool, size: u64) -> Result<()>;
     fn data(&mut self, bytes: &[u8]) -> Result<()>;
@@ -120,13 +123,13 @@ impl Reader<'_, '_> {
         executable: bool,
         path: &Path,
     ) -> Result<()> {
+        fault::point("read", path)?;
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let fd = rustix::fs::openat(dir, place, flags, Mode::empty())
             .map_err(Error::sys("open", path))?;
-        let size = rustix::fs::fstat(&fd)
-            .map_err(Error::sys("read", path))?
-            .st_size;
-        let size = u64::try_from(size).unwrap_or(0);
+        let stat = rustix::fs::fstat(&fd).map_err(Error::sys("read", path))?;
+        let size = u64::try_from(stat.st_size).unwrap_or(0);
+        self.sink.examined(&stat);
         self.sink.file(name, executable, size)?;
         // One byte more than is expected, so that the end is found without reading again.
         let wanted = usize::try_from(size)

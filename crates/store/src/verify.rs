@@ -54,6 +54,23 @@ pub enum Finding {
         /// Why.
         problem: String,
     },
+    /// A file by which identical files are shared (`nix/store/.links`) is not what its name says.
+    ModifiedLink {
+        /// The file.
+        link: PathBuf,
+    },
+}
+
+impl Finding {
+    /// The path that must be made again, if it is one.
+    pub fn damaged_path(&self) -> Option<&StorePath> {
+        match self {
+            Self::Missing { path, .. }
+            | Self::Modified { path, .. }
+            | Self::Unreadable { path, .. } => Some(path),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for Finding {
@@ -67,8 +84,8 @@ impl fmt::Display for Finding {
             Self::DamagedEntry { problem } => write!(f, "{problem}"),
             Self::Missing { path, physical } => write!(
                 f,
-                "path '{path}' is registered, but '{}' does not exist\n  delete it and what refers to it \
-                 (`xbuild store delete {path}`), then build or fetch it again",
+                "path '{path}' is registered, but '{}' does not exist\n  make it again \
+                 (`xbuild store repair {path}`), or delete it and what refers to it",
                 physical.display()
             ),
             Self::Modified {
@@ -78,8 +95,8 @@ impl fmt::Display for Finding {
                 found,
             } => write!(
                 f,
-                "path '{path}' was modified: '{}' has NAR hash {}, registered was {}\n  delete it and what refers to it \
-                 (`xbuild store delete {path}`), then build or fetch it again",
+                "path '{path}' was modified: '{}' has NAR hash {}, registered was {}\n  make it again \
+                 (`xbuild store repair {path}`), or delete it and what refers to it",
                 physical.display(),
                 found.to_sri(),
                 expected.to_sri()
@@ -87,6 +104,11 @@ impl fmt::Display for Finding {
             Self::Unreadable { path, problem } => {
                 write!(f, "path '{path}' cannot be checked: {problem}")
             }
+            Self::ModifiedLink { link } => write!(
+                f,
+                "'{}' was modified: its contents are not those that its name says\n  `xbuild store verify --check-contents --repair` removes it",
+                link.display()
+            ),
         }
     }
 }
@@ -98,7 +120,7 @@ pub struct VerifyReport {
     pub paths: usize,
     /// How many bytes of NAR were hashed.
     pub bytes: u64,
-    /// What is wrong, in order of paths. Empty: the store is sound.
+    /// What is wrong: the database, links, then paths in their order. Empty: the store is sound.
     pub findings: Vec<Finding>,
 }
 
@@ -139,10 +161,37 @@ impl Store {
                 .map(|problem| Finding::DamagedEntry { problem }),
         );
 
+        if check_contents {
+            let links = self.damaged_links()?;
+            let findings = links.into_iter().map(|link| Finding::ModifiedLink { link });
+            report.findings.extend(findings);
+        }
         let checked: Vec<(u64, Option<Finding>)> = paths
             .par_iter()
             .map(|path| self.verify_path(path, check_contents))
             .collect::<Result<_>>()?;
+        for (bytes, finding) in checked {
+            report.bytes += bytes;
+            report.findings.extend(finding);
+        }
+        Ok(report)
+    }
+
+    /// Reads valid paths, and says which of them are not what was registered. Changes nothing.
+    pub fn verify_paths(&self, paths: &[StorePath]) -> Result<VerifyReport> {
+        self.add_temp_roots(paths)?;
+        let valid = self.valid_among(paths)?;
+        if let Some(path) = paths.iter().find(|path| !valid.contains(path)) {
+            return Err(Error::NotValid(path.clone()));
+        }
+        let checked: Vec<(u64, Option<Finding>)> = paths
+            .par_iter()
+            .map(|path| self.verify_path(path, true))
+            .collect::<Result<_>>()?;
+        let mut report = VerifyReport {
+            paths: paths.len(),
+            ..VerifyReport::default()
+        };
         for (bytes, finding) in checked {
             report.bytes += bytes;
             report.findings.extend(finding);
@@ -194,7 +243,7 @@ impl Store {
             }
             Err(error) => return Err(error),
         };
-        match scan::scan_and_hash(&physical, []) {
+        match scan::scan_and_hash(&physical, [], false) {
             Ok(scanned) if scanned.nar_hash == info.nar_hash => Ok((scanned.nar_size, None)),
             Ok(scanned) => {
                 let (expected, found) = (info.nar_hash, scanned.nar_hash);

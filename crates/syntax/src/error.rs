@@ -33,26 +33,24 @@ pub struct Note {
 #[non_exhaustive]
 pub enum SyntaxErrorKind {
     /// A token that cannot stand where it stands.
-    #[error("syntax error, unexpected {found}{}", expecting(listed))]
+    #[error("syntax error, unexpected {found}{}", Expecting(.expecting))]
     Unexpected {
-        /// The token, as Nix's messages name it.
-        found: Cow<'static, str>,
-        /// What Nix's messages list as expected: nothing where there is too much of it.
-        listed: &'static str,
+        /// The token, as Nix's parser names it.
+        found: &'static str,
+        /// The tokens that Nix's parser says it expected; empty where it says nothing, since they are many.
+        expecting: &'static str,
         /// What could have stood there, in words.
         expected: Cow<'static, str>,
     },
-    /// A string that is not closed.
-    #[error("syntax error, unexpected end of file{}", expecting(listed))]
+    /// A string or comment that is not closed.
+    #[error("syntax error, unexpected {found}{}", Expecting(.expecting))]
     Unclosed {
-        /// As of [`Self::Unexpected`].
-        listed: &'static str,
-    },
-    /// A comment that is not closed. Nix takes its first character for the operator.
-    #[error("syntax error, unexpected '/'{}", expecting(listed))]
-    OpenComment {
-        /// As of [`Self::Unexpected`].
-        listed: &'static str,
+        /// What it is.
+        what: &'static str,
+        /// The token at which Nix's parser sees that something is wrong.
+        found: &'static str,
+        /// The tokens that it says it expected, or nothing.
+        expecting: &'static str,
     },
     /// Two comparisons in a row.
     #[error("syntax error, unexpected '{0}'")]
@@ -79,14 +77,16 @@ pub enum SyntaxErrorKind {
     #[error("path has a trailing slash")]
     TrailingSlash,
     /// `./a//b`
-    #[error("syntax error, unexpected end of path, expecting '${{'")]
+    #[error("path has an empty component")]
     EmptyPathComponent,
     /// `~/a` where there is no home directory: Nix calls it pure mode.
     #[error("the path '{0}' can not be resolved in pure mode")]
     NoHome(String),
-    /// A null byte in a string.
-    #[error("strings cannot contain null bytes")]
-    NullByte,
+    /// A null byte in a string, with the string's text.
+    #[error(
+        "input string '{0}' cannot be represented as Nix string because it contains null bytes"
+    )]
+    NullByte(String),
     /// Syntax of a feature that is not enabled.
     #[error(
         "experimental Nix feature '{0}' is disabled; add '--extra-experimental-features {0}' to enable it"
@@ -108,10 +108,16 @@ pub enum SyntaxErrorKind {
     TooLarge(usize),
 }
 
-fn expecting(listed: &str) -> String {
-    match listed {
-        "" => String::new(),
-        listed => format!(", expecting {listed}"),
+/// The end of a message about a token: what was expected in its place.
+struct Expecting<'a>(&'a str);
+
+impl std::fmt::Display for Expecting<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            write!(f, ", expecting {}", self.0)
+        }
     }
 }
 
@@ -192,17 +198,27 @@ impl SyntaxError {
         }
     }
 
-    /// The error as plain text: the message, the place with its source line, the notes with theirs, the hint.
+    /// The error as plain text: the message, the place with its source line, what the message means, the notes with
+    /// their places, the hint.
     #[must_use]
     pub fn render(&self, sources: &Sources) -> String {
         let mut out = format!("error: {}\n", self.message(sources));
         out.push_str(&render_place(sources, self.0.span));
-        if let SyntaxErrorKind::Unexpected {
-            listed, expected, ..
-        } = &self.0.kind
-            && listed != expected
-        {
-            let _ = writeln!(out, "note: expected {expected}");
+        match &self.0.kind {
+            SyntaxErrorKind::Unexpected {
+                expecting,
+                expected,
+                ..
+            } if expected != expecting => {
+                let _ = writeln!(out, "note: expected {expected}");
+            }
+            SyntaxErrorKind::Unclosed { what, .. } => {
+                let _ = writeln!(out, "note: {what} is not closed");
+            }
+            SyntaxErrorKind::NotAssociative(_) => {
+                out.push_str("note: comparison operators cannot be chained\n");
+            }
+            _ => {}
         }
         for note in &self.0.notes {
             let _ = writeln!(out, "note: {}", note.text);

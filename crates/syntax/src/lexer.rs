@@ -122,6 +122,68 @@ pub(crate) enum Tok {
     Unknown,
 }
 
+impl Tok {
+    /// What messages call it, as Nix's parser does.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Eof => "end of file",
+            Self::Id => "identifier",
+            Self::Int => "integer",
+            Self::Float => "floating-point literal",
+            Self::Path => "path",
+            Self::HomePath => "'~/…' path",
+            Self::SearchPath => "'<…>' path",
+            Self::Uri => "URI",
+            Self::If => "'if'",
+            Self::Then => "'then'",
+            Self::Else => "'else'",
+            Self::Assert => "'assert'",
+            Self::With => "'with'",
+            Self::Let => "'let'",
+            Self::In => "'in'",
+            Self::Rec => "'rec'",
+            Self::Inherit => "'inherit'",
+            Self::OrKw => "'or'",
+            Self::Ellipsis => "'...'",
+            Self::Eq => "'=='",
+            Self::NotEq => "'!='",
+            Self::LessEq => "'<='",
+            Self::GreaterEq => "'>='",
+            Self::And => "'&&'",
+            Self::Or => "'||'",
+            Self::Implies => "'->'",
+            Self::Update => "'//'",
+            Self::Concat => "'++'",
+            Self::PipeFrom => "'<|'",
+            Self::PipeInto => "'|>'",
+            Self::DollarCurly => "'${'",
+            Self::LBrace => "'{'",
+            Self::RBrace => "'}'",
+            Self::LParen => "'('",
+            Self::RParen => "')'",
+            Self::LBracket => "'['",
+            Self::RBracket => "']'",
+            Self::Semicolon => "';'",
+            Self::Comma => "','",
+            Self::Colon => "':'",
+            Self::At => "'@'",
+            Self::Dot => "'.'",
+            Self::Assign => "'='",
+            Self::Question => "'?'",
+            Self::Not => "'!'",
+            Self::Minus => "'-'",
+            Self::Plus => "'+'",
+            Self::Star => "'*'",
+            Self::Slash | Self::OpenComment => "'/'",
+            Self::Less => "'<'",
+            Self::Greater => "'>'",
+            Self::Quote => "'\"'",
+            Self::IndentedQuote => "start of an indented string",
+            Self::Unknown => "invalid token",
+        }
+    }
+}
+
 /// A token and where it is.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Token {

@@ -125,25 +125,22 @@ hint: a binding is written 'name = value;'
 fn unclosed() {
     assert_snapshot!(message("{ a = \"b;\n}\n"), @r#"
 error: syntax error, unexpected end of file, expecting '"'
-       at /project/default.nix:3:1:
-            2| }
-            3|
-             | ^
-note: the string is opened here
        at /project/default.nix:1:7:
             1| { a = "b;
              |       ^
+            2| }
+note: the string is not closed
+hint: close it with '"'
 "#);
     assert_snapshot!(message("{\n  a = ''\n    b\n}\n"), @r#"
 error: syntax error, unexpected end of file, expecting indented string or '${' or end of an indented string
-       at /project/default.nix:5:1:
-            4| }
-            5|
-             | ^
-note: the indented string is opened here
        at /project/default.nix:2:7:
+            1| {
             2|   a = ''
-             |       ^^
+             |       ^
+            3|     b
+note: the indented string is not closed
+hint: close it with "''"
 "#);
     assert_snapshot!(message("{\n  a = [ 1 2;\n}\n"), @r#"
 error: syntax error, unexpected ';'
@@ -198,20 +195,19 @@ note: the set is opened here
 "#);
     assert_snapshot!(message("\"a ${b c\""), @r#"
 error: syntax error, unexpected end of file, expecting '"'
-       at /project/default.nix:1:10:
-            1| "a ${b c"
-             |          ^
-note: the string is opened here
        at /project/default.nix:1:9:
             1| "a ${b c"
              |         ^
+note: the string is not closed
+hint: close it with '"'
 "#);
     assert_snapshot!(message("1 /* a"), @r#"
-error: syntax error, unexpected '/', expecting end of file
+error: syntax error, unexpected '*'
        at /project/default.nix:1:3:
             1| 1 /* a
              |   ^
-hint: the comment is not closed: close it with '*/'
+note: the comment is not closed
+hint: close it with '*/'
 "#);
 }
 
@@ -251,7 +247,11 @@ error: syntax error, unexpected identifier, expecting '{'
        at /project/default.nix:1:7:
             1| f let a = 1; in a
              |       ^
-note: expected '{' after a 'let' that is an operand
+note: expected '{' after a 'let' that is an operand or argument
+note: the 'let' is here
+       at /project/default.nix:1:3:
+            1| f let a = 1; in a
+             |   ^^^
 hint: an operand or argument that begins with 'let' needs parentheses: '(let …)'
 "#);
 }
@@ -434,7 +434,8 @@ error: syntax error, unexpected '=='
        at /project/default.nix:1:8:
             1| a == b == c
              |        ^
-hint: comparison operators cannot be chained: use parentheses, or '&&' between two comparisons
+note: comparison operators cannot be chained
+hint: use parentheses, or '&&' between two comparisons
 "#);
     assert_snapshot!(message("a & b"), @r#"
 error: syntax error, unexpected invalid token, expecting end of file
@@ -468,7 +469,7 @@ error: path has a trailing slash
 hint: remove the '/' at its end
 "#);
     assert_snapshot!(message("a//b/c//d"), @r#"
-error: syntax error, unexpected end of path, expecting '${'
+error: path has an empty component
        at /project/default.nix:1:7:
             1| a//b/c//d
              |       ^
@@ -504,7 +505,7 @@ error: syntax error, unexpected invalid token
             1| a + “b”
              |     ^
 note: expected an expression
-hint: beyond ASCII, characters may stand only in strings and comments
+hint: '“': beyond ASCII, characters may stand only in strings and comments
 "#);
     assert_snapshot!(message("\u{fc}\u{df} = 'a'"), @r#"
 error: syntax error, unexpected invalid token
@@ -512,7 +513,7 @@ error: syntax error, unexpected invalid token
             1| üß = 'a'
              | ^
 note: expected an expression
-hint: beyond ASCII, characters may stand only in strings and comments
+hint: 'ü': beyond ASCII, characters may stand only in strings and comments
 "#);
     assert_snapshot!(message("\"\u{4f60}\u{597d}\" + \"\t\" )"), @r#"
 error: syntax error, unexpected ')', expecting end of file
@@ -521,7 +522,7 @@ error: syntax error, unexpected ')', expecting end of file
              |            ^
 "#);
     assert_snapshot!(message("\"a\0\""), @r#"
-error: strings cannot contain null bytes
+error: input string 'a␀' cannot be represented as Nix string because it contains null bytes
        at /project/default.nix:1:3:
             1| "a "
              |   ^
@@ -531,6 +532,7 @@ error: syntax error, unexpected invalid token, expecting end of file
        at /project/default.nix:1:3:
             1| a   b
              |   ^
+hint: a control character, 0x01, begins no token
 "#);
     assert_snapshot!(message("a\r\n\r\nb )"), @r#"
 error: syntax error, unexpected ')', expecting end of file

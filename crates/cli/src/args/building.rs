@@ -40,6 +40,12 @@ pub(crate) struct Realise {
     /// Make no link
     #[arg(long, conflicts_with = "out_link")]
     pub(crate) no_out_link: bool,
+    /// Make the output the newest generation of the profile LINK, in place of a link to the result
+    #[arg(long, value_name = "LINK", conflicts_with_all = ["out_link", "dry_run"])]
+    pub(crate) profile: Option<PathBuf>,
+    /// Also check everything that the outputs need, and make again what is damaged
+    #[arg(long, conflicts_with_all = ["rebuild", "dry_run"])]
+    pub(crate) repair: bool,
     /// Print derivations and outputs as JSON
     #[arg(long)]
     pub(crate) json: bool,

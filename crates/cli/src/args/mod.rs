@@ -1,6 +1,8 @@
 //! The command line.
 
+mod bench;
 mod building;
+mod doctor;
 mod evaluating;
 mod flake;
 mod machine;
@@ -11,12 +13,14 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+pub(crate) use bench::{Bench, BenchScheduler, Executor};
 pub(crate) use building::{Check, Log, Realise, Targets};
+pub(crate) use doctor::Doctor;
 pub(crate) use evaluating::{Eval, EvalJobs, Form, Instantiate, Repl};
 pub(crate) use flake::Flake;
 pub(crate) use machine::{Boot, Guest, Test};
 pub(crate) use sources::{Inputs, LockArgs, Source};
-pub(crate) use store::{Derivation, PathInfo, StoreCommand};
+pub(crate) use store::{Derivation, Du, Gc, Ls, PathInfo, StoreCommand, WhyDepends};
 
 /// Evaluates Nix expressions, cross-builds for AArch64 in rootless sandboxes, and proves that the outputs are genuine.
 #[derive(Debug, Parser)]
@@ -97,4 +101,9 @@ pub(crate) enum Command {
     Boot(Boot),
     /// Boot an image in QEMU and let it check itself
     Test(Test),
+    /// Check whether this machine can build, and say how to mend what is in the way
+    Doctor(Doctor),
+    /// Measure parts of xbuild on this machine
+    #[command(subcommand)]
+    Bench(Bench),
 }

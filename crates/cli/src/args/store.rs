@@ -20,22 +20,21 @@ pub(crate) enum Derivation {
 #[derive(Debug, Subcommand)]
 pub(crate) enum StoreCommand {
     /// Delete what no root needs
-    Gc {
-        /// Print what would be deleted, and delete nothing
-        #[arg(long)]
-        dry_run: bool,
-        /// Stop after that many bytes (K, M, G are understood)
-        #[arg(long, value_name = "BYTES")]
-        max: Option<String>,
-        /// Print the roots, and delete nothing
-        #[arg(long, conflicts_with_all = ["dry_run", "max"])]
-        print_roots: bool,
-    },
+    Gc(Gc),
     /// Check the database against the disk
     Verify {
         /// Also read every file and compare its hash
         #[arg(long)]
         check_contents: bool,
+        /// Make damaged paths again, if the store has the derivations that made them
+        #[arg(long)]
+        repair: bool,
+    },
+    /// Make damaged store paths again
+    Repair {
+        /// Store paths
+        #[arg(value_name = "PATH", required = true)]
+        paths: Vec<String>,
     },
     /// Add files or directories, and print their store paths
     Add {
@@ -43,7 +42,7 @@ pub(crate) enum StoreCommand {
         #[arg(value_name = "PATH", required = true)]
         paths: Vec<PathBuf>,
         /// The name in the store path; the file's own name if not given
-        #[arg(long)]
+        #[arg(short, long)]
         name: Option<String>,
         /// `nar` for any tree, `flat` for one file by its plain hash
         #[arg(long, default_value = "nar", value_parser = ["nar", "flat"])]
@@ -55,9 +54,148 @@ pub(crate) enum StoreCommand {
     /// Delete store paths, if nothing needs them
     Delete {
         /// Store paths
+        #[arg(value_name = "PATH", required_unless_present = "stdin")]
+        paths: Vec<String>,
+        /// Also what roots reach, but not what other paths refer to
+        #[arg(long)]
+        ignore_liveness: bool,
+        /// Also everything that they need
+        #[arg(short, long)]
+        recursive: bool,
+        /// Read more store paths from standard input, a line each
+        #[arg(long)]
+        stdin: bool,
+    },
+    /// Print a file of a store path
+    Cat {
+        /// A file in a store path
+        #[arg(value_name = "PATH")]
+        path: PathBuf,
+    },
+    /// List what is in a store path
+    Ls(Ls),
+    /// Store identical files once
+    #[command(alias = "optimize")]
+    Optimise {
+        /// Print as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print how much space store paths take
+    Du(Du),
+    /// Print what packages differ in two closures
+    DiffClosures {
+        /// A store path, or what else `realise` takes
+        before: String,
+        /// Another
+        after: String,
+        /// Print as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print why one store path needs another
+    WhyDepends(WhyDepends),
+    /// Write store paths to standard output, for `import` or `nix-store --import`
+    Export {
+        /// Store paths, or what else `realise` takes
         #[arg(value_name = "PATH", required = true)]
         paths: Vec<String>,
+        /// Also everything that they need
+        #[arg(short, long)]
+        recursive: bool,
     },
+    /// Read from standard input what `export` or `nix-store --export` has written, and print the store paths
+    Import,
+    /// Print whether the store can be used
+    #[command(alias = "info")]
+    Ping {
+        /// Print as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print what keeps store paths from being collected
+    Roots {
+        /// Print as JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Gc {
+    /// Print what would be deleted, and delete nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Stop after that many bytes (K, M, G are understood)
+    #[arg(long, alias = "max-freed", value_name = "BYTES")]
+    pub(crate) max: Option<String>,
+    /// First delete generations of profiles that were no longer current at that time, such as 30d
+    #[arg(long, value_name = "AGE")]
+    pub(crate) delete_older_than: Option<String>,
+    /// First delete all generations of profiles but the current ones
+    #[arg(short = 'd', long, conflicts_with = "delete_older_than")]
+    pub(crate) delete_old: bool,
+    /// Print the roots, and delete nothing
+    #[arg(long, conflicts_with_all = ["dry_run", "max", "delete_older_than", "delete_old"])]
+    pub(crate) print_roots: bool,
+    /// Print as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Ls {
+    /// A store path, or something in one
+    #[arg(value_name = "PATH")]
+    pub(crate) path: PathBuf,
+    /// With type and size
+    #[arg(short, long)]
+    pub(crate) long: bool,
+    /// Also what is below
+    #[arg(short = 'R', long)]
+    pub(crate) recursive: bool,
+    /// A directory itself, not what is in it
+    #[arg(short, long, conflicts_with = "json")]
+    pub(crate) directory: bool,
+    /// Print as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Du {
+    /// Store paths, or what else `realise` takes; all valid paths if none is given
+    #[arg(value_name = "PATH")]
+    pub(crate) paths: Vec<String>,
+    /// Only what is named, not everything that it needs
+    #[arg(long)]
+    pub(crate) no_recursive: bool,
+    /// Print only the sums
+    #[arg(short, long)]
+    pub(crate) summarize: bool,
+    /// Print sizes with units
+    #[arg(short = 'H', long)]
+    pub(crate) human_readable: bool,
+    /// Print as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WhyDepends {
+    /// A store path, or what else `realise` takes
+    pub(crate) package: String,
+    /// What it needs
+    pub(crate) dependency: String,
+    /// All ways, not only a shortest one
+    #[arg(short, long)]
+    pub(crate) all: bool,
+    /// Also the files in which the references stand
+    #[arg(long)]
+    pub(crate) precise: bool,
+    /// Print as JSON
+    #[arg(long, conflicts_with = "precise")]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -184,15 +184,13 @@ pub(crate) fn expression_of(file: &Path) -> Result<Expression, Failure> {
     if file != Path::new("-") {
         return Ok(Expression::File(file.to_owned()));
     }
-    let mut text = String::new();
-    std::io::stdin()
-        .read_to_string(&mut text)
-        .map_err(|error| {
-            Failure::text(format!(
-                "cannot read the expression from standard input: {error}"
-            ))
-        })?;
-    Ok(Expression::Text(text))
+    let mut text = Vec::new();
+    std::io::stdin().read_to_end(&mut text).map_err(|error| {
+        Failure::text(format!(
+            "cannot read the expression from standard input: {error}"
+        ))
+    })?;
+    Ok(Expression::Input(text))
 }
 
 /// Prints the normalised expression. Needs no store.
@@ -202,6 +200,11 @@ pub(crate) fn parse(common: &Common, expression: &Expression) -> Result<(), Fail
         Expression::Text(text) => (
             "«string»".to_owned(),
             text.clone().into_bytes(),
+            current_dir()?,
+        ),
+        Expression::Input(text) => (
+            xbuild_eval::import::INPUT_NAME.to_owned(),
+            text.clone(),
             current_dir()?,
         ),
         Expression::Flake(reference) => {
@@ -281,6 +284,8 @@ pub(crate) fn with_evaluator_for<T: Send>(
         let host = session.host();
         let flakes = flake_installable::flakes(session, &host);
         let mut settings = session.eval_settings(inputs);
+        settings.parse_ahead =
+            std::thread::available_parallelism().is_ok_and(|processors| processors.get() > 1);
         if flake {
             settings.pure = !session.settings.eval.impure_flakes;
             // Who names a flake wants it to be one, whatever the settings say of experiments.
@@ -355,6 +360,7 @@ fn select(
             evaluator.eval_file(&file)?
         }
         Expression::Text(text) => evaluator.eval_expr(text, &current_dir()?)?,
+        Expression::Input(text) => evaluator.eval_input(text, &current_dir()?)?,
         Expression::Flake(reference) => {
             return flake_installable::value(evaluator, reference, attribute);
         }

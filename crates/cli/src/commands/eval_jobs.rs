@@ -135,6 +135,8 @@ fn work(common: &Common, args: &EvalJobs) -> Result<(), Failure> {
         };
     }
     with_evaluator(&session, &args.inputs, |evaluator| {
+        // The other workers have the other processors.
+        evaluator.settings.parse_ahead = false;
         // The root is evaluated when it is asked for, so that its errors are told in a line.
         let root = Root {
             value: None,

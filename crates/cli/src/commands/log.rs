@@ -4,6 +4,7 @@ use std::fs;
 use std::sync::Arc;
 
 use xbuild_realise::Wanted;
+use xbuild_realise::plan::read_derivation;
 
 use crate::args::{Common, Inputs, Log, Source};
 use crate::failure::Failure;
@@ -22,7 +23,18 @@ pub(crate) fn run(common: &Common, args: &Log) -> Result<(), Failure> {
     let mut derivations = Vec::new();
     for wanted in installable::resolve(&session, std::slice::from_ref(&args.path), &source)? {
         match wanted {
-            Wanted::Outputs(drv, _) => derivations.push(drv),
+            Wanted::Outputs(drv, outputs) => {
+                // What was built may be the derivation that this one resolves to.
+                let derivation = read_derivation(&session.store, &drv)?;
+                let made = session
+                    .output_paths()
+                    .get(&drv, &derivation, outputs.as_ref())?;
+                derivations.push(drv);
+                for path in made.into_values().flatten() {
+                    let info = session.store.query_path_info(&path)?;
+                    derivations.extend(info.and_then(|info| info.deriver));
+                }
+            }
             Wanted::Path(path) => {
                 derivations.extend(
                     session

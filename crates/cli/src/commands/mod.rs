@@ -1,8 +1,10 @@
 //! The commands, one a file.
 
+pub(crate) mod bench;
 pub(crate) mod boot;
 pub(crate) mod check;
 pub(crate) mod derivation;
+pub(crate) mod doctor;
 pub(crate) mod eval;
 pub(crate) mod eval_jobs;
 pub(crate) mod flake;

@@ -3,11 +3,16 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use xbuild_realise::plan::{output_paths, read_derivation};
-use xbuild_realise::{Error, Mode, Plan, Realised, StepKind, Wanted};
+use xbuild_realise::estimate::Demands;
+use xbuild_realise::plan::read_derivation;
+use xbuild_realise::{Error, Mode, Plan, Realised, Settings, StepKind, Wanted};
+use xbuild_scheduler::Forecast;
+use xbuild_store_model::StorePath;
 
 use crate::args::{Common, Realise};
+use crate::commands::store::check_and_repair;
 use crate::failure::Failure;
 use crate::installable;
 use crate::output;
@@ -49,14 +54,11 @@ pub(crate) fn run(common: &Common, args: &Realise) -> Result<(), Failure> {
         wanted
     };
     if args.dry_run {
-        return dry_run(&xbuild_realise::plan_for(
-            &session.store,
-            &session.settings,
-            &wanted,
-        )?);
+        return dry_run(&session, &wanted, args.json);
     }
-    if !args.no_out_link {
-        check_links(&wanted, &args.out_link)?;
+    let link = (!args.no_out_link && args.profile.is_none()).then_some(&*args.out_link);
+    if let Some(link) = link {
+        check_links(&wanted, link)?;
     }
     let mode = if args.rebuild {
         Mode::Rebuild
@@ -68,8 +70,24 @@ pub(crate) fn run(common: &Common, args: &Realise) -> Result<(), Failure> {
     printer.finish();
     // Failed steps were reported when they failed; what is left to say is the summary.
     let realised = realised?;
-    if !args.no_out_link {
-        make_links(&session, &realised, &args.out_link)?;
+    if args.repair {
+        let outputs: Vec<StorePath> = realised
+            .iter()
+            .flat_map(|one| one.outputs.values().cloned())
+            .collect();
+        check_and_repair(&session, &session.store.closure(&outputs)?)?;
+    }
+    if let Some(link) = link {
+        make_links(&session, &realised, link)?;
+    }
+    if let Some(profile) = &args.profile {
+        let mut outputs = realised.iter().flat_map(|one| one.outputs.values());
+        let (Some(output), None) = (outputs.next(), outputs.next()) else {
+            return Err(Failure::text(
+                "--profile takes one output, and here are several; name one (`INSTALLABLE^out`)",
+            ));
+        };
+        session.store.set_profile(profile, output)?;
     }
     print(&realised, args.json)
 }
@@ -87,9 +105,11 @@ fn rebuildable(session: &Session, wanted: Wanted) -> Result<Wanted, Failure> {
         && session.store.is_valid(&drv)?
     {
         let derivation = read_derivation(&session.store, &drv)?;
-        let name = output_paths(&drv, &derivation, None)?
+        let name = session
+            .output_paths()
+            .get(&drv, &derivation, None)?
             .into_iter()
-            .find_map(|(name, output)| (output == path).then_some(name));
+            .find_map(|(name, output)| (output.as_ref() == Some(&path)).then_some(name));
         if let Some(name) = name {
             return Ok(Wanted::Outputs(drv, Some(BTreeSet::from([name]))));
         }
@@ -100,7 +120,8 @@ fn rebuildable(session: &Session, wanted: Wanted) -> Result<Wanted, Failure> {
     )))
 }
 
-fn dry_run(plan: &Plan) -> Result<(), Failure> {
+fn dry_run(session: &Session, wanted: &[Wanted], json: bool) -> Result<(), Failure> {
+    let plan = xbuild_realise::plan_for(&session.output_paths(), &session.settings, wanted)?;
     let list = |kind: StepKind, what: &str| {
         let steps: Vec<_> = plan.steps.iter().filter(|step| step.kind == kind).collect();
         match steps.len() {
@@ -114,7 +135,78 @@ fn dry_run(plan: &Plan) -> Result<(), Failure> {
     };
     list(StepKind::Build, "built");
     list(StepKind::Fetch, "fetched");
+    let (demands, forecast) = xbuild_realise::forecast(&plan, &session.store, &session.settings)?;
+    if !plan.steps.is_empty() {
+        output::note(estimate(&plan, &demands, &forecast, &session.settings));
+    }
+    if json {
+        let steps: Vec<_> = (0..plan.steps.len())
+            .map(|index| step_json(&plan, &demands, &forecast, index))
+            .collect();
+        output::line(serde_json::Value::from(steps).to_string())?;
+    }
     Ok(())
+}
+
+/// How long it will take, in words.
+fn estimate(plan: &Plan, demands: &Demands, forecast: &Forecast, settings: &Settings) -> String {
+    let (builds, fetches) = plan.counts();
+    let duration = |ms: u64| approximate(Duration::from_millis(ms));
+    let mut text = format!("expected to take {}", duration(forecast.makespan));
+    if builds > 1 {
+        text += &format!(
+            " with -j{} (the longest chain alone {})",
+            settings.max_jobs,
+            duration(forecast.critical_path)
+        );
+    }
+    if fetches > 0 {
+        let downloads = output::count(fetches, "download", "downloads");
+        text += &format!("; {downloads}, whose sizes the servers will tell");
+    }
+    let is_guess =
+        |index: &usize| plan.steps[*index].kind != StepKind::Fetch && !demands.get(*index).known;
+    let guessed = (0..plan.steps.len()).filter(is_guess).count();
+    if guessed > 0 {
+        text += &format!("; {guessed} of {builds} guessed, since never built in this store");
+    }
+    text
+}
+
+/// A duration for people: no more digits than an estimate has.
+fn approximate(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0..2 => "a second or less".to_owned(),
+        2..100 => format!("{seconds} seconds"),
+        100..6000 => format!("{} minutes", (seconds + 30) / 60),
+        _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+    }
+}
+
+fn step_json(
+    plan: &Plan,
+    demands: &Demands,
+    forecast: &Forecast,
+    index: usize,
+) -> serde_json::Value {
+    let step = &plan.steps[index];
+    let demand = demands.get(index);
+    let after: Vec<String> = step
+        .after
+        .iter()
+        .map(|before| plan.steps[*before].drv_path.to_string())
+        .collect();
+    serde_json::json!({
+        "drvPath": step.drv_path.to_string(),
+        "kind": if step.kind == StepKind::Fetch { "fetch" } else { "build" },
+        "after": after,
+        "expectedMs": demand.spec.expected_ms,
+        "expectedStartMs": forecast.starts[index],
+        "known": demand.known,
+        "processors": demand.spec.processors,
+        "memory": demand.spec.memory,
+    })
 }
 
 /// The name of a link: `result`, `result-dev` for another output, `result-2` for the second installable, as stock Nix names them.

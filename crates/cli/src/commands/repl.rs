@@ -1,6 +1,7 @@
 //! `xbuild repl`
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -9,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use xbuild_eval::{EvalError, Evaluator, Value, stack};
-use xbuild_realise::{Error, Wanted};
+use xbuild_realise::{Error, Realised, Wanted};
 use xbuild_repl::input::{Given, Input};
 use xbuild_repl::{Actions, After, Repl};
 use xbuild_store_model::StorePath;
@@ -155,7 +156,9 @@ impl Runner {
         process
             .arg(command)
             .arg("--store")
-            .arg(self.session.store.root());
+            .arg(self.session.store.root())
+            .args(["--option", "experimental-features"])
+            .arg(self.session.settings.experimental_features.join(" "));
         process.stdin(Stdio::null()).stderr(Stdio::inherit());
         Ok(process)
     }
@@ -174,14 +177,21 @@ impl Runner {
     }
 
     /// Builds what an evaluation needs.
-    fn realise(&self, wanted: &[Wanted]) -> Result<(), Error> {
+    fn realise(&self, wanted: &[Wanted]) -> Result<Vec<Realised>, Error> {
         let failed = |message: String| Error::Internal(message);
         let mut process = self.command("realise").map_err(failed)?;
-        process.arg("--no-out-link");
+        process.args(["--json", "--no-out-link"]);
+        let mut realised = Vec::new();
         let mut missing = false;
         for wanted in wanted {
             match wanted {
-                Wanted::Path(path) if self.session.store.is_valid(path)? => continue,
+                Wanted::Path(path) if self.session.store.is_valid(path)? => {
+                    realised.push(Realised {
+                        drv: None,
+                        outputs: BTreeMap::from([("out".to_owned(), path.clone())]),
+                    });
+                    continue;
+                }
                 Wanted::Path(path) => process.arg(path.to_string()),
                 Wanted::Outputs(drv, outputs) => {
                     let names: Vec<&str> = outputs.iter().flatten().map(String::as_str).collect();
@@ -196,16 +206,36 @@ impl Runner {
             missing = true;
         }
         if !missing {
-            return Ok(());
+            return Ok(realised);
         }
-        match Self::output_of(process) {
-            Ok(_) => Ok(()),
-            Err(message) if message.starts_with("interrupted") => Err(Error::Interrupted),
-            Err(message) => Err(failed(format!(
-                "a build that the evaluation needs: {message}"
-            ))),
-        }
+        let json = Self::output_of(process).map_err(|message| {
+            if message.starts_with("interrupted") {
+                Error::Interrupted
+            } else {
+                failed(format!("a build that the evaluation needs: {message}"))
+            }
+        })?;
+        let built = parse_realised(&json)
+            .ok_or_else(|| failed("`xbuild realise --json` printed something else".to_owned()))?;
+        realised.extend(built);
+        Ok(realised)
     }
+}
+
+/// Reads what `xbuild realise --json` prints.
+fn parse_realised(json: &[u8]) -> Option<Vec<Realised>> {
+    let list: Vec<serde_json::Value> = serde_json::from_slice(json).ok()?;
+    let path = |value: &serde_json::Value| StorePath::parse(value.as_str()?).ok();
+    let one = |value: &serde_json::Value| {
+        let outputs = value.get("outputs")?.as_object()?.iter();
+        Some(Realised {
+            drv: value.get("drvPath").and_then(path),
+            outputs: outputs
+                .map(|(name, value)| Some((name.clone(), path(value)?)))
+                .collect::<Option<_>>()?,
+        })
+    };
+    list.iter().map(one).collect()
 }
 
 impl Actions for Runner {

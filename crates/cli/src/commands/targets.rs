@@ -143,7 +143,7 @@ fn state(session: &Session, target: &Target) -> Result<State, Failure> {
     let drv = path(&target.image.drv_path)?;
     if session.store.is_valid(&drv)? {
         let outputs = Some(BTreeSet::from(["out".to_owned()]));
-        let plan = plan(&session.store, &[Wanted::Outputs(drv, outputs)])?;
+        let plan = plan(&session.output_paths(), &[Wanted::Outputs(drv, outputs)])?;
         let (builds, fetches) = plan.counts();
         (state.missing_builds, state.missing_fetches) = (Some(builds), Some(fetches));
     }

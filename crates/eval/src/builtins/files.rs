@@ -238,10 +238,10 @@ fn find_file(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
         let mut context = ContextSet::new();
         let what = "while evaluating the `path` attribute of an element of the list passed to builtins.findFile";
         let path = ev.coerce_to_string(path.value, pos, &mut context, Coercion::PLAIN, what)?;
-        ev.realise_context(&context.elements(), pos)?;
+        let path = ev.realise_text(path.bytes(), &context, pos)?;
         entries.push(SearchPathEntry {
             prefix,
-            path: path.to_str_lossy().into_owned(),
+            path: String::from_utf8_lossy(&path).into_owned(),
         });
     }
     let what = "while evaluating the second argument passed to builtins.findFile";

@@ -1,5 +1,7 @@
 //! Floating-point numbers as text, in the three ways the language shows them.
 
+use super::shortest;
+
 /// As `builtins.toString` does: C's `%f`.
 pub(crate) fn fixed(value: f64) -> String {
     special(value).unwrap_or_else(|| format!("{value:.6}"))
@@ -25,7 +27,7 @@ pub(crate) fn general(value: f64) -> String {
     )
 }
 
-/// As `builtins.toJSON` does: the fewest digits that read back as the same number; `null` for what JSON cannot say.
+/// As `builtins.toJSON` does: digits that read back as the same number; `null` for what JSON cannot say.
 pub(crate) fn json(value: f64) -> String {
     if !value.is_finite() {
         return "null".to_owned();
@@ -39,11 +41,7 @@ pub(crate) fn json(value: f64) -> String {
         .to_owned();
     }
     let sign = if value < 0.0 { "-" } else { "" };
-    let scientific = format!("{:e}", value.abs());
-    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
-    let digits = mantissa.replace('.', "");
-    // Where the decimal point goes, counted from before the first digit.
-    let point = exponent.parse::<i32>().unwrap_or(0) + 1;
+    let (digits, point) = shortest::digits(value.abs());
     let count = i32::try_from(digits.len()).unwrap_or(i32::MAX);
     match usize::try_from(point) {
         Ok(at) if count <= point && point <= 15 => {
@@ -60,7 +58,9 @@ pub(crate) fn json(value: f64) -> String {
             let exponent = point - 1;
             let exponent_sign = if exponent < 0 { '-' } else { '+' };
             let exponent = exponent.unsigned_abs();
-            format!("{sign}{mantissa}e{exponent_sign}{exponent:02}")
+            let (first, rest) = digits.split_at(1);
+            let dot = if rest.is_empty() { "" } else { "." };
+            format!("{sign}{first}{dot}{rest}e{exponent_sign}{exponent:02}")
         }
     }
 }
@@ -132,6 +132,7 @@ mod tests {
             (123_456_789_012_345_680.0, "1.2345678901234568e+17"),
             (1.0 / 3.0, "0.3333333333333333"),
             (123.456, "123.456"),
+            (5e22, "4.9999999999999996e+22"),
             (f64::NAN, "null"),
         ];
         for (value, text) in cases {

@@ -194,8 +194,8 @@ fn path(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
             b"path" => {
                 let what = "while evaluating the 'path' attribute passed to 'builtins.path'";
                 let mut context = ContextSet::new();
-                path = Some(ev.coerce_to_path(attr.value, attr.pos, &mut context, what)?);
-                ev.realise_context(&context.elements(), attr.pos)?;
+                let text = ev.coerce_to_path(attr.value, attr.pos, &mut context, what)?;
+                path = Some(ev.realise_text(&text, &context, attr.pos)?);
             }
             b"name" => {
                 let what = "while evaluating the `name` attribute passed to builtins.path";

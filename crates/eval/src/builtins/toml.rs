@@ -3,6 +3,7 @@
 use toml::{Table, Value as Toml};
 
 use super::json::reject_nul;
+use super::toml_version::newer_syntax;
 use crate::Evaluator;
 use crate::attrs::AttrsBuilder;
 use crate::error::{EvalError, Result};
@@ -20,10 +21,45 @@ fn from_toml(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let text = ev.force_string_no_context(args[0], pos, what)?;
     let failed = |message: String| EvalError::new(pos, format!("while parsing TOML: {message}"));
     let text = std::str::from_utf8(text.bytes()).map_err(|error| failed(error.to_string()))?;
-    let table: Table = text
-        .parse()
-        .map_err(|error: toml::de::Error| failed(error.to_string()))?;
+    let table: Table = text.parse().map_err(|error: toml::de::Error| {
+        failed(match stock_message(text, &error) {
+            Some(message) => format!("{message}\n{error}"),
+            None => error.to_string(),
+        })
+    })?;
+    if let Some(message) = newer_syntax(text) {
+        return Err(failed(message.to_owned()));
+    }
     build(ev, Toml::Table(table), pos)
+}
+
+/// What Nix's parser says first, of the mistakes that are made most.
+fn stock_message(text: &str, error: &toml::de::Error) -> Option<&'static str> {
+    let at = error.span()?.start;
+    let (before, after) = (text.get(..at)?, text.get(at..)?);
+    let line = &before[before.rfind('\n').map_or(0, |end| end + 1)..];
+    if error.message().starts_with("duplicate key") {
+        return Some(if line.trim_start().starts_with('[') {
+            "[error] toml::insert_value: failed to insert a table, table already defined"
+        } else {
+            "[error] toml::insert_value: failed to insert a value, value already exists"
+        });
+    }
+    let in_number = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '_');
+    let number = &after[..after.find(|c| !in_number(c)).unwrap_or(after.len())];
+    let digits = number.trim_start_matches(['+', '-']);
+    let valid = |digits: &str, radix| {
+        digits.len() > 15 && digits.chars().all(|c| c == '_' || c.is_digit(radix))
+    };
+    match digits.strip_prefix("0x") {
+        Some(digits) if valid(digits, 16) => {
+            Some("[error] toml::parse_hex_integer: too large integer: current max value = 2^63")
+        }
+        None if valid(digits, 10) => {
+            Some("[error] toml::parse_dec_integer: too large integer: current max digits = 2^63")
+        }
+        _ => None,
+    }
 }
 
 /// The parser limits how deep a document nests, so recursion is safe here.

@@ -8,6 +8,7 @@ use crate::Evaluator;
 use crate::attrs::Attrs;
 use crate::error::Result;
 use crate::position::Pos;
+use crate::print::shown_path;
 use crate::string::ContextSet;
 use crate::value::{Builtin, Closure, Value, ValueKind};
 
@@ -91,7 +92,7 @@ impl Document<'_> {
                 self.context.add(text.context());
                 self.leaf("string", text.bytes());
             }
-            ValueKind::Path(path) => self.leaf("path", path.as_slice()),
+            ValueKind::Path(path) => self.leaf("path", &shown_path(path.as_slice())),
             ValueKind::List(list) => {
                 self.xml.open("list", &[]);
                 for &element in list.as_slice() {
@@ -124,6 +125,7 @@ impl Document<'_> {
             let place = self.place(ev, attr.pos);
             let mut attributes = place.attributes();
             attributes.push(("name", ev.symbols.name(attr.name)));
+            attributes.sort_unstable_by_key(|(key, _)| *key);
             self.xml.open("attr", &attributes);
             self.value(ev, attr.value, attr.pos)?;
             self.xml.close("attr");
@@ -215,7 +217,7 @@ impl Document<'_> {
 struct Place(Option<(String, String, Option<String>)>);
 
 impl Place {
-    /// In alphabetical order.
+    /// In alphabetical order, as all attributes are.
     fn attributes(&self) -> Vec<(&'static str, &[u8])> {
         let Some((column, line, path)) = &self.0 else {
             return Vec::new();

@@ -38,14 +38,14 @@ impl Compiler<'_> {
                 .map(|_| self.scope.new_slot())
                 .collect();
             for (binding, place) in attrs.bindings.iter().zip(&places) {
-                self.scope.bind(binding.name, *place);
+                self.scope.bind(self.symbol(binding.name), *place);
             }
         }
         let (sources, slots) = self.sources(attrs);
         let mut codes: Vec<AttrCode> = Vec::with_capacity(attrs.bindings.len());
         for (index, binding) in attrs.bindings.iter().enumerate() {
             codes.push(AttrCode {
-                name: binding.name,
+                name: self.symbol(binding.name),
                 pos: self.pos(binding.span),
                 slot: places.get(index).map(|place| place.slot),
                 value: self.binding(binding, outer[index], &sources),
@@ -67,10 +67,10 @@ impl Compiler<'_> {
             && attrs
                 .bindings
                 .iter()
-                .any(|binding| binding.name == self.ev.known.overrides);
+                .any(|binding| self.symbol(binding.name) == self.ev.known.overrides);
         if attrs.recursive {
             for binding in attrs.bindings {
-                self.scope.unbind(binding.name);
+                self.scope.unbind(self.symbol(binding.name));
             }
         }
         codes.sort_by_key(|attr| attr.name);
@@ -113,7 +113,7 @@ impl Compiler<'_> {
             .map(|_| self.scope.new_slot())
             .collect();
         for (binding, place) in attrs.bindings.iter().zip(&places) {
-            self.scope.bind(binding.name, *place);
+            self.scope.bind(self.symbol(binding.name), *place);
         }
         let (sources, mut bindings) = self.sources(attrs);
         for (index, binding) in attrs.bindings.iter().enumerate() {
@@ -124,7 +124,7 @@ impl Compiler<'_> {
         }
         let body = self.strict_ref(body);
         for binding in attrs.bindings {
-            self.scope.unbind(binding.name);
+            self.scope.unbind(self.symbol(binding.name));
         }
         Code::Let {
             bindings: self.ev.heap.alloc_slice(&bindings),
@@ -171,18 +171,19 @@ impl Compiler<'_> {
         inherited: Option<CodeRef>,
         sources: &[Source],
     ) -> CodeRef {
+        let name = self.symbol(binding.name);
         match (inherited, binding.kind) {
             (Some(code), _) => code,
             // Of a recursive set, `__overrides` is evaluated with the set.
-            (None, BindingKind::Plain(expr)) if binding.name != self.ev.known.overrides => {
-                self.member(expr, Some(binding.name))
+            (None, BindingKind::Plain(expr)) if name != self.ev.known.overrides => {
+                self.member(expr, Some(name))
             }
             (None, BindingKind::Plain(expr) | BindingKind::Inherit(expr)) => {
-                self.delayed(expr, Some(binding.name))
+                self.delayed(expr, Some(name))
             }
             (None, BindingKind::InheritFrom(source)) => {
                 let pos = self.pos(binding.span);
-                self.inherit_from(&sources[source as usize], binding.name, pos)
+                self.inherit_from(&sources[source as usize], name, pos)
             }
         }
     }

@@ -28,10 +28,11 @@ impl Compiler<'_> {
         pos: Pos,
         outer_params: u32,
     ) -> &'static LambdaCode {
+        let arg = lambda.arg.map(|arg| self.symbol(arg));
         // Every function of a chain but the last has one plain parameter, in the slot of its number.
         if lambda.arg.is_some() || lambda.formals.is_none() {
             let place = self.scope.new_slot();
-            if let Some(arg) = lambda.arg {
+            if let Some(arg) = arg {
                 self.scope.bind(arg, place);
             }
         }
@@ -45,7 +46,7 @@ impl Compiler<'_> {
         };
         let bound = lambda.formals.iter().flat_map(|formals| formals.formals);
         for name in bound.map(|formal| formal.name).chain(lambda.arg) {
-            self.scope.unbind(name);
+            self.scope.unbind(self.symbol(name));
         }
         self.ev.heap.alloc_code(LambdaCode {
             name,
@@ -55,28 +56,31 @@ impl Compiler<'_> {
                 Body::Lambda(_) => outer_params + 1,
             },
             outer_params,
-            arg: lambda.arg,
+            arg,
             formals,
             body,
         })
     }
 
     fn formals(&mut self, given: &Formals<'_>) -> FormalsCode {
-        let mut sorted: Vec<_> = given.formals.iter().collect();
-        sorted.sort_by_key(|formal| formal.name);
+        let formals = given.formals.iter();
+        let mut sorted: Vec<_> = formals
+            .map(|formal| (self.symbol(formal.name), formal))
+            .collect();
+        sorted.sort_by_key(|(name, _)| *name);
         let first_slot = self.scope.frame_size();
-        for formal in &sorted {
+        for (name, _) in &sorted {
             let place = self.scope.new_slot();
-            self.scope.bind(formal.name, place);
+            self.scope.bind(*name, place);
         }
         let codes = sorted
             .iter()
-            .map(|formal| FormalCode {
-                name: formal.name,
+            .map(|(name, formal)| FormalCode {
+                name: *name,
                 pos: self.pos(formal.span),
                 default: formal
                     .default
-                    .map(|default| self.delayed(default, Some(formal.name))),
+                    .map(|default| self.delayed(default, Some(*name))),
             })
             .collect();
         FormalsCode {

@@ -10,7 +10,7 @@ use std::cell::Cell;
 
 use xbuild_syntax::ast::{AttrName, BinaryOp, Expr, ExprKind};
 use xbuild_syntax::span::Span;
-use xbuild_syntax::symbol::Symbol;
+use xbuild_syntax::symbol::{Symbol, Symbols};
 
 use crate::Evaluator;
 use crate::code::{
@@ -18,11 +18,13 @@ use crate::code::{
 };
 use crate::error::{EvalError, Result};
 use crate::heap::Heap;
+use crate::parse_ahead::Named;
 use crate::position::{Base, Pos};
 use crate::value::{Value, ValueKind};
 use scope::{Place, Scope};
 
 /// Compiles a whole text. `names` are variables around it (of `scopedImport`), which [`Program::instantiate`] sets.
+/// The symbols of `expr` are those of `own`, if it was parsed with a table of its own.
 ///
 /// # Errors
 ///
@@ -32,12 +34,20 @@ pub(crate) fn compile(
     expr: &Expr<'_>,
     base: Base,
     names: &[Symbol],
+    own: Option<&Symbols>,
 ) -> Result<Program> {
+    let own = own.map(|symbols| {
+        // In the order in which a parser would have met them.
+        let known = symbols.names().iter().map(|name| ev.symbols.intern(name));
+        (symbols, known.collect())
+    });
     let mut compiler = Compiler {
         ev,
         base,
+        own,
         scope: Scope::default(),
         undefined: None,
+        named: Named::default(),
     };
     let owned = compiler.scope.enter_frame();
     for &name in names {
@@ -52,10 +62,10 @@ pub(crate) fn compile(
             format!("undefined variable '{}'", compiler.ev.shown_symbol(name)),
         ));
     }
-    Ok(Program {
-        code: compiler.place_code(code),
-        frame_size,
-    })
+    let code = compiler.place_code(code);
+    let named = compiler.named;
+    ev.parse_ahead(named);
+    Ok(Program { code, frame_size })
 }
 
 /// A compiled text.
@@ -70,14 +80,27 @@ pub(crate) struct Program {
 struct Compiler<'e> {
     ev: &'e mut Evaluator,
     base: Base,
+    /// The table of the symbols in the tree, if it is not the evaluator's, and the evaluator's symbol for each of them.
+    own: Option<(&'e Symbols, Vec<Symbol>)>,
     scope: Scope,
     /// The first variable that is nowhere.
     undefined: Option<(Symbol, Pos)>,
+    /// The files that are named so far.
+    named: Named,
 }
 
 impl Compiler<'_> {
     fn pos(&self, span: Span) -> Pos {
         self.base.pos(span)
+    }
+
+    /// The evaluator's symbol for one in the tree.
+    #[inline]
+    fn symbol(&self, symbol: Symbol) -> Symbol {
+        match &self.own {
+            None => symbol,
+            Some((_, known)) => known[symbol.0 as usize],
+        }
     }
 
     fn place_code(&self, code: Code) -> CodeRef {
@@ -157,13 +180,12 @@ impl Compiler<'_> {
             ExprKind::SearchPath(name) => self.search_path(name, pos),
             ExprKind::Interpolation(parts) => Code::Interpolation {
                 parts: self.parts(parts),
-                pos,
             },
             ExprKind::PathInterpolation(parts) => Code::PathInterpolation {
                 parts: self.parts(parts),
                 pos,
             },
-            ExprKind::Var(name) => self.variable(*name, pos),
+            ExprKind::Var(name) => self.variable(self.symbol(*name), pos),
             ExprKind::CurPos => Code::CurPos(pos),
             ExprKind::Select {
                 subject,
@@ -182,6 +204,11 @@ impl Compiler<'_> {
             ExprKind::Lambda(lambda) => Code::Lambda(self.lambda(lambda, name, pos)),
             ExprKind::Call { fun, args } => {
                 let fun = self.strict_ref(fun);
+                for arg in *args {
+                    if let ExprKind::Path(path) = arg.kind {
+                        self.named.argument(path);
+                    }
+                }
                 let args: Vec<CodeRef> = args.iter().map(|arg| self.delayed(arg, None)).collect();
                 Code::Call {
                     fun,
@@ -217,10 +244,12 @@ impl Compiler<'_> {
                 }))
             }
             ExprKind::Assert { cond, body } => {
+                let symbols = self.own.as_ref().map_or(&self.ev.symbols, |(own, _)| own);
+                let text = xbuild_syntax::print::show(cond, symbols);
                 let code = AssertCode {
                     cond: self.strict_ref(cond),
                     pos,
-                    text: heap.alloc_slice(&xbuild_syntax::print::show(cond, &self.ev.symbols)),
+                    text: heap.alloc_slice(&text),
                     body: self.strict_ref(body),
                 };
                 Code::Assert(heap.alloc_code(code))
@@ -339,6 +368,11 @@ impl Compiler<'_> {
     }
 
     fn list(&mut self, elements: &[Expr<'_>]) -> Code {
+        for element in elements {
+            if let ExprKind::Path(path) = element.kind {
+                self.named.element(path);
+            }
+        }
         let codes: Vec<CodeRef> = elements
             .iter()
             .map(|element| self.member(element, None))
@@ -354,7 +388,9 @@ impl Compiler<'_> {
         let names = path
             .iter()
             .map(|name| match name {
-                AttrName::Static(name, _) => NameCode::Static(*name, pos),
+                AttrName::Static(name, _) => {
+                    NameCode::Static(self.symbol(*name), pos, Cell::new(0))
+                }
                 AttrName::Dynamic(expr) => {
                     let pos = self.pos(expr.span);
                     match self.strict(expr) {
@@ -367,7 +403,7 @@ impl Compiler<'_> {
                                 .as_string()
                                 .map(crate::string::Str::bytes)
                                 .unwrap_or_default();
-                            NameCode::Static(self.ev.symbols.intern(name), pos)
+                            NameCode::Static(self.ev.symbols.intern(name), pos, Cell::new(0))
                         }
                         code => NameCode::Dynamic(self.place_code(code), pos),
                     }
@@ -386,13 +422,14 @@ impl Compiler<'_> {
     ) -> Code {
         let subject = self.strict(subject);
         if let [AttrName::Static(name, _)] = path {
-            if let Some(value) = known_attr(self.ev.heap, &subject, *name) {
+            let name = self.symbol(*name);
+            if let Some(value) = known_attr(self.ev.heap, &subject, name) {
                 return Code::Const(value);
             }
             if default.is_none() {
                 return Code::Select {
                     subject: self.place_code(subject),
-                    name: *name,
+                    name,
                     pos,
                     hint: Cell::new(0),
                 };

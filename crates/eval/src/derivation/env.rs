@@ -240,7 +240,7 @@ impl Evaluator {
             let name = String::from_utf8_lossy(name);
             self.host.message(
                 format!(
-                    "warning: 'structuredAttrs' disables the effect of the derivation attribute '{name}'; use 'outputChecks.<output>.{name}' instead"
+                    "warning: In a derivation named '{drv_name}', 'structuredAttrs' disables the effect of the derivation attribute '{name}'; use 'outputChecks.<output>.{name}' instead"
                 )
                 .as_bytes(),
             );

@@ -21,6 +21,9 @@ pub(crate) static TABLE: &[Builtin] = &[Builtin {
     run: derivation_strict,
 }];
 
+/// Where the files are that come with the language.
+pub(crate) const INTERNAL_FILES: &str = "/__corepkgs__";
+
 /// Where `<nix/fetchurl.nix>` is.
 pub(crate) const FETCHURL_PATH: &str = "/__corepkgs__/fetchurl.nix";
 
@@ -87,15 +90,15 @@ impl Evaluator {
         let collected = self.collect_attributes(name, attrs, pos)?;
         let mut drv = self.assemble(name, collected)?;
         let mut resolver = |path: &StorePath| self.drv_hash(path);
-        let hash = xbuild_derivation::fill_outputs(&mut drv, &mut resolver)?;
+        let filled = xbuild_derivation::fill_outputs(&mut drv, &mut resolver)?;
         let path = if self.settings.read_only {
-            drv.drv_path()?
+            drv.drv_path_of(&filled.aterm)?
         } else {
             self.host
-                .add_derivation(&drv)
+                .add_derivation(&drv, filled.aterm)
                 .map_err(|error| EvalError::new(Pos::NONE, error.to_string()))?
         };
-        self.drv_hashes.insert(path.clone(), hash);
+        self.drv_hashes.insert(path.clone(), filled.hash);
 
         let text = path.to_string();
         let symbol = self.symbols.intern(text.as_bytes());

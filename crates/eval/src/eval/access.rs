@@ -6,6 +6,8 @@
 
 use std::path::{Path, PathBuf};
 
+use xbuild_store_model::StorePath;
+
 use super::Evaluator;
 use crate::error::{EvalError, Result};
 use crate::host::Requisite;
@@ -28,7 +30,7 @@ impl Evaluator {
     fn allow_closure(&mut self, path: &Path) {
         let store_path = path
             .to_str()
-            .and_then(|text| xbuild_store_model::StorePath::parse_prefix(text).ok());
+            .and_then(|text| StorePath::parse_prefix(text).ok());
         let Some((store_path, _)) = store_path else {
             return;
         };
@@ -39,18 +41,12 @@ impl Evaluator {
     }
 
     /// Allows to read the outputs that were just built.
-    pub(super) fn allow_outputs(&mut self, built: &[Requisite]) {
+    pub(super) fn allow_outputs(&mut self, built: &[Requisite], paths: &[StorePath]) {
         if !self.is_limited() {
             return;
         }
-        for requisite in built {
-            let Requisite::Output(drv, output) = requisite else {
-                continue;
-            };
-            let Ok(derivation) = self.host.read_derivation(drv) else {
-                continue;
-            };
-            if let Some(path) = derivation.outputs.get(output).and_then(|o| o.path()) {
+        for (requisite, path) in built.iter().zip(paths) {
+            if let Requisite::Output(..) = requisite {
                 self.allow(Path::new(&path.to_string()));
             }
         }
@@ -114,6 +110,15 @@ impl Evaluator {
     /// Whether an entry of a directory can be seen.
     pub(crate) fn can_see(&self, path: &Path) -> bool {
         !self.is_limited() || self.is_allowed(path)
+    }
+
+    /// Whether a file may be read before the evaluation asks for it, by itself.
+    pub(crate) fn may_read_ahead(&self, path: &Path) -> bool {
+        let is_below = |allowed: &PathBuf| path.starts_with(allowed);
+        let is_allowed = !self.is_limited()
+            || self.allowed.iter().any(is_below)
+            || self.settings.allowed_paths.iter().any(is_below);
+        is_allowed && self.host.is_plain(path)
     }
 
     fn is_allowed(&self, path: &Path) -> bool {

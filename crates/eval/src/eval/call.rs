@@ -11,6 +11,9 @@ use crate::position::Pos;
 use crate::stack;
 use crate::value::{Attr, Builtin, Closure, Value, ValueKind};
 
+/// How many arguments a builtin takes at most.
+const MAX_ARITY: usize = 3;
+
 impl Evaluator {
     /// Runs a step of a recursion through a value, which counts as a call.
     ///
@@ -36,9 +39,60 @@ impl Evaluator {
             return Err(self.stack_overflow(pos));
         }
         self.depth += 1;
-        let result = self.apply(fun, args, pos);
+        let result = match (fun.as_lambda(), args) {
+            (Some(closure), [arg]) => self.call_lambda(closure, *arg, pos),
+            (Some(closure), [first, second]) => match closure.code.two() {
+                Some((inner, body)) => {
+                    let env = self.heap.env(Some(closure.env), inner.frame_size as usize);
+                    env.set(0, *first);
+                    self.call_closure(inner, body, env, *second, pos)
+                }
+                None => self.apply(fun, args, pos),
+            },
+            _ => self.apply(fun, args, pos),
+        };
         self.depth -= 1;
         result
+    }
+
+    /// Calls a function of the language with one argument.
+    #[inline(always)]
+    fn call_lambda(&mut self, closure: &'static Closure, arg: Value, pos: Pos) -> Result<Value> {
+        match &closure.code.body {
+            Body::Code(body) => {
+                let env = self.frame(closure);
+                self.call_closure(closure.code, body, env, arg, pos)
+            }
+            Body::Lambda(inner) => Ok(self.call_curried(closure, inner, &[arg], pos)?.0),
+        }
+    }
+
+    /// A call of a function that takes its argument apart (`{ … }: …`), which is evaluated at once.
+    pub(super) fn call_with_set(
+        &mut self,
+        closure: &'static Closure,
+        arg: CodeRef,
+        env: Env,
+        pos: Pos,
+    ) -> Result<Value> {
+        if self.depth >= self.settings.max_call_depth || stack::is_exhausted(self.stack_limit) {
+            return Err(self.stack_overflow(pos));
+        }
+        self.depth += 1;
+        let result = match self.eval_operand(arg, env) {
+            Ok(arg) => self.call_lambda(closure, arg, pos),
+            Err(error) => Err(self.while_evaluating_argument(error, closure.code)),
+        };
+        self.depth -= 1;
+        result
+    }
+
+    #[cold]
+    fn while_evaluating_argument(&self, error: EvalError, lambda: &LambdaCode) -> EvalError {
+        error.context(
+            lambda.pos,
+            "while evaluating the value passed for the lambda argument",
+        )
     }
 
     fn apply(&mut self, fun: Value, mut args: &[Value], pos: Pos) -> Result<Value> {
@@ -118,15 +172,19 @@ impl Evaluator {
         let have = partial.as_slice();
         let missing = usize::from(builtin.arity).saturating_sub(have.len());
         let taken = missing.min(args.len());
-        let all = self.heap.array_from_iter(
-            partial.head(),
-            have.len() + taken,
-            have.iter().chain(&args[..taken]).copied(),
-        );
+        let all = have.iter().chain(&args[..taken]).copied();
         if taken < missing {
+            let all = self
+                .heap
+                .array_from_iter(partial.head(), have.len() + taken, all);
             return Ok((Value::partial(all), taken));
         }
-        Ok((self.call_builtin(builtin, all.as_slice(), pos)?, taken))
+        let mut given = [Value::NULL; MAX_ARITY];
+        for (place, arg) in given.iter_mut().zip(all) {
+            *place = arg;
+        }
+        let given = &given[..usize::from(builtin.arity)];
+        Ok((self.call_builtin(builtin, given, pos)?, taken))
     }
 
     #[inline]
@@ -178,7 +236,7 @@ impl Evaluator {
             None => env.set(lambda.outer_params, arg),
             Some(formals) => self.bind_formals(lambda, formals, env, arg, pos)?,
         }
-        match self.eval(body, env) {
+        match self.eval_operand(body, env) {
             Ok(value) => {
                 self.heap.release(env);
                 Ok(value)
@@ -256,12 +314,7 @@ impl Evaluator {
     ) -> Result<()> {
         let found = match self.force(arg, pos) {
             Ok(found) => found,
-            Err(error) => {
-                return Err(error.context(
-                    lambda.pos,
-                    "while evaluating the value passed for the lambda argument",
-                ));
-            }
+            Err(error) => return Err(self.while_evaluating_argument(error, lambda)),
         };
         let Some(attrs) = found.as_attrs() else {
             let error = self.type_error("a set", found, lambda.pos);

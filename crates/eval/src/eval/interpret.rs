@@ -7,7 +7,7 @@ use xbuild_syntax::symbol::Symbol;
 use super::Evaluator;
 use super::operators::small_integers;
 use crate::attrs::{Attrs, AttrsBuilder};
-use crate::code::{AttrsCode, BinaryCode, Code, CodeRef, IfCode, NameCode, SelectCode, WithScope};
+use crate::code::{AssertCode, AttrsCode, Code, CodeRef, IfCode, NameCode, SelectCode, WithScope};
 use crate::error::{EvalError, Result};
 use crate::heap::{Env, Handle as _};
 use crate::position::Pos;
@@ -24,11 +24,7 @@ impl Evaluator {
                 Code::Const(value) => return Ok(*value),
                 Code::Local { slot, pos } => return self.variable(env, *slot, *pos),
                 Code::Outer { depth, slot, pos } => {
-                    let mut frame = env.up();
-                    for _ in 1..*depth {
-                        frame = frame.up();
-                    }
-                    return self.variable(frame, *slot, *pos);
+                    return self.variable(outer_frame(env, *depth), *slot, *pos);
                 }
                 Code::Select {
                     subject,
@@ -51,32 +47,17 @@ impl Evaluator {
                     }
                     code = body;
                 }
-                Code::Binary(binary) => return self.eval_binary(binary, env),
+                Code::Binary(binary) => return self.binary_operator(binary, env),
                 Code::Attrs(attrs) => return self.eval_attrs(attrs, env),
                 Code::Lambda(lambda) => {
                     return Ok(Value::from(self.heap.closure(lambda, env)));
                 }
                 Code::List(elements) => return Ok(self.eval_list(elements, env)),
                 Code::Assert(assert) => {
-                    if !self.eval_bool(
-                        assert.cond,
-                        env,
-                        assert.pos,
-                        "in the condition of the assert statement",
-                    )? {
-                        return Err(self.assertion_failed(assert, env));
-                    }
+                    self.check_assertion(assert, env)?;
                     code = assert.body;
                 }
-                Code::Not { operand, .. } => {
-                    let operand = self.eval_bool(
-                        operand,
-                        env,
-                        Pos::NONE,
-                        "in the argument of the not operator",
-                    )?;
-                    return Ok(Value::bool(!operand));
-                }
+                Code::Not { operand, .. } => return self.not(operand, env),
                 Code::SelectPath(select) => match self.eval_select_path(select, env)? {
                     Selected::Found(value) => return Ok(value),
                     Selected::Default(default) => code = default,
@@ -85,7 +66,7 @@ impl Evaluator {
                 Code::With { name, scopes, pos } => {
                     return self.lookup_with(*name, scopes, *pos, env);
                 }
-                Code::Interpolation { parts, pos } => return self.interpolate(parts, *pos, env),
+                Code::Interpolation { parts } => return self.interpolate(parts, env),
                 Code::PathInterpolation { parts, pos } => {
                     return self.interpolate_path(parts, *pos, env);
                 }
@@ -95,14 +76,38 @@ impl Evaluator {
         }
     }
 
+    /// As [`Evaluator::eval`], without the call where the value is known: a constant, or a variable that was evaluated.
+    #[inline(always)]
+    pub(super) fn eval_operand(&mut self, code: CodeRef, env: Env) -> Result<Value> {
+        match code {
+            Code::Const(value) => Ok(*value),
+            Code::Local { slot, pos } => self.variable(env, *slot, *pos),
+            Code::Outer { depth, slot, pos } => {
+                self.variable(outer_frame(env, *depth), *slot, *pos)
+            }
+            _ => self.eval(code, env),
+        }
+    }
+
     #[inline]
     fn variable(&mut self, frame: Env, slot: u32, pos: Pos) -> Result<Value> {
-        let Some(value) = frame.get(slot) else {
+        match frame.get(slot) {
+            Some(value) if !value.is_thunk() => Ok(value),
+            found => self.delayed_variable(found, frame, slot, pos),
+        }
+    }
+
+    #[inline(never)]
+    fn delayed_variable(
+        &mut self,
+        found: Option<Value>,
+        frame: Env,
+        slot: u32,
+        pos: Pos,
+    ) -> Result<Value> {
+        let Some(value) = found else {
             return Err(EvalError::new(pos, "infinite recursion encountered"));
         };
-        if !value.is_thunk() {
-            return Ok(value);
-        }
         let forced = self.force(value, pos)?;
         // The next use finds the value without the way through the thunk. Functions are left alone, since their
         // identity shows in comparisons.
@@ -147,27 +152,24 @@ impl Evaluator {
         pos: Pos,
         what: &str,
     ) -> Result<bool> {
-        let value = match self.eval(code, env) {
-            Ok(value) => value,
-            Err(error) => {
-                return Err(if what.is_empty() {
-                    error
-                } else {
-                    error.context(pos, what)
-                });
-            }
-        };
-        match value.kind() {
-            ValueKind::Bool(bool) => Ok(bool),
-            _ => {
+        match self.eval_operand(code, env) {
+            Ok(Value::TRUE) => Ok(true),
+            Ok(Value::FALSE) => Ok(false),
+            other => Err(self.no_bool(other, pos, what)),
+        }
+    }
+
+    /// The error of what is neither true nor false.
+    #[cold]
+    #[inline(never)]
+    fn no_bool(&mut self, result: Result<Value>, pos: Pos, what: &str) -> EvalError {
+        match result {
+            // As Nix tells it, with the place twice.
+            Ok(value) => {
                 let error = self.type_error("a Boolean", value, Pos::NONE);
-                Err(if what.is_empty() {
-                    error.at(pos)
-                } else {
-                    // As Nix tells it, with the place twice.
-                    error.context(pos, what).at(pos)
-                })
+                error.context(pos, what).at(pos)
             }
+            Err(error) => error.context(pos, what),
         }
     }
 
@@ -180,6 +182,28 @@ impl Evaluator {
             "while evaluating a branch condition",
         )?;
         Ok(if cond { code.then } else { code.otherwise })
+    }
+
+    #[inline(never)]
+    fn check_assertion(&mut self, assert: &'static AssertCode, env: Env) -> Result<()> {
+        let holds = self.eval_bool(
+            assert.cond,
+            env,
+            assert.pos,
+            "in the condition of the assert statement",
+        )?;
+        if holds {
+            Ok(())
+        } else {
+            Err(self.assertion_failed(assert, env))
+        }
+    }
+
+    #[inline(never)]
+    fn not(&mut self, operand: CodeRef, env: Env) -> Result<Value> {
+        let what = "in the argument of the not operator";
+        let operand = self.eval_bool(operand, env, Pos::NONE, what)?;
+        Ok(Value::bool(!operand))
     }
 
     #[inline(never)]
@@ -199,9 +223,14 @@ impl Evaluator {
         pos: Pos,
         env: Env,
     ) -> Result<Value> {
-        let fun = self.eval(fun, env)?;
+        let fun = self.eval_operand(fun, env)?;
         match args {
             [arg] => {
+                if let Some(closure) = fun.as_lambda()
+                    && closure.code.formals.is_some()
+                {
+                    return self.call_with_set(closure, arg, env, pos);
+                }
                 let arg = self.delay(arg, env);
                 self.call_function(fun, &[arg], pos)
             }
@@ -229,7 +258,7 @@ impl Evaluator {
         hint: &Cell<u32>,
         env: Env,
     ) -> Result<Value> {
-        let subject = self.eval(subject, env)?;
+        let subject = self.eval_operand(subject, env)?;
         let Some(attrs) = subject.as_attrs() else {
             let error = self.type_error("a set", subject, pos);
             return Err(error.context(pos, "while selecting an attribute"));
@@ -271,9 +300,9 @@ impl Evaluator {
 
     #[inline(never)]
     fn eval_select_path(&mut self, select: &'static SelectCode, env: Env) -> Result<Selected> {
-        let mut value = self.eval(select.subject, env)?;
-        for name in select.path {
-            let (name, pos) = self.attr_name(name, env)?;
+        let mut value = self.eval_operand(select.subject, env)?;
+        for code in select.path {
+            let (name, pos) = self.attr_name(code, env)?;
             let Some(attrs) = value.as_attrs() else {
                 if let Some(default) = select.default {
                     return Ok(Selected::Default(default));
@@ -281,7 +310,7 @@ impl Evaluator {
                 let error = self.type_error("a set", value, pos);
                 return Err(error.context(pos, "while selecting an attribute"));
             };
-            let Some(attr) = attrs.get(name) else {
+            let Some(attr) = attr_of(attrs, name, code) else {
                 return match select.default {
                     Some(default) => Ok(Selected::Default(default)),
                     None => Err(self.missing_attr(attrs, name, pos)),
@@ -297,7 +326,7 @@ impl Evaluator {
 
     fn attr_name(&mut self, name: &'static NameCode, env: Env) -> Result<(Symbol, Pos)> {
         match name {
-            NameCode::Static(name, pos) => Ok((*name, *pos)),
+            NameCode::Static(name, pos, _) => Ok((*name, *pos)),
             NameCode::Dynamic(code, pos) => {
                 let value = self.eval(code, env)?;
                 let name = self.force_string_no_context(
@@ -312,11 +341,12 @@ impl Evaluator {
 
     #[inline(never)]
     fn has_attr(&mut self, subject: CodeRef, path: &'static [NameCode], env: Env) -> Result<Value> {
-        let mut value = self.eval(subject, env)?;
+        let mut value = self.eval_operand(subject, env)?;
         let (last, init) = path.split_last().expect("an attribute path has a name");
-        for name in init {
-            let (name, pos) = self.attr_name(name, env)?;
-            let Some(attr) = value.as_attrs().and_then(|attrs| attrs.get(name)) else {
+        for code in init {
+            let (name, pos) = self.attr_name(code, env)?;
+            let found = value.as_attrs();
+            let Some(attr) = found.and_then(|attrs| attr_of(attrs, name, code)) else {
                 return Ok(Value::FALSE);
             };
             value = self.force(attr.value, pos)?;
@@ -325,7 +355,7 @@ impl Evaluator {
         Ok(Value::bool(
             value
                 .as_attrs()
-                .is_some_and(|attrs| attrs.get(name).is_some()),
+                .is_some_and(|attrs| attr_of(attrs, name, last).is_some()),
         ))
     }
 
@@ -396,10 +426,10 @@ impl Evaluator {
         let mut attrs: Vec<Attr> = Vec::with_capacity(code.attrs.len() + code.dynamic.len());
         for attr in code.attrs {
             // With overrides a later binding may see another value, so every one is delayed.
-            let value = if code.overrides {
-                Value::from(self.heap.thunk(attr.value, env))
-            } else {
-                self.delay(attr.value, env)
+            let value = match attr.value {
+                Code::Const(value) => *value,
+                value if code.overrides => Value::from(self.heap.thunk(value, env)),
+                value => self.delay(value, env),
             };
             if let Some(slot) = attr.slot {
                 env.set(slot, value);
@@ -468,10 +498,14 @@ impl Evaluator {
         }
         Ok(builder.finish_value(self.heap))
     }
+}
 
-    #[inline(never)]
-    fn eval_binary(&mut self, code: &'static BinaryCode, env: Env) -> Result<Value> {
-        self.binary_operator(code, env)
+/// The attribute of the name that `code` gave.
+#[inline]
+fn attr_of(attrs: Attrs, name: Symbol, code: &NameCode) -> Option<Attr> {
+    match code {
+        NameCode::Static(_, _, hint) => attrs.get_hinted(name, hint),
+        NameCode::Dynamic(..) => attrs.get(name),
     }
 }
 
@@ -482,13 +516,7 @@ fn at_hand(code: CodeRef, env: Env) -> Option<Value> {
     match code {
         Code::Const(value) => Some(*value),
         Code::Local { slot, .. } => env.get(*slot),
-        Code::Outer { depth, slot, .. } => {
-            let mut frame = env.up();
-            for _ in 1..*depth {
-                frame = frame.up();
-            }
-            frame.get(*slot)
-        }
+        Code::Outer { depth, slot, .. } => outer_frame(env, *depth).get(*slot),
         Code::Binary(binary) => {
             let left = operand_at_hand(binary.left, env)?;
             let right = operand_at_hand(binary.right, env)?;
@@ -516,12 +544,24 @@ fn at_hand(code: CodeRef, env: Env) -> Option<Value> {
 }
 
 /// The value of a constant or variable, if it was evaluated already.
-#[inline]
+#[inline(always)]
 fn operand_at_hand(code: CodeRef, env: Env) -> Option<Value> {
     match code {
-        Code::Const(_) | Code::Local { .. } | Code::Outer { .. } => at_hand(code, env)?.known(),
+        Code::Const(value) => Some(*value),
+        Code::Local { slot, .. } => env.get(*slot)?.known(),
+        Code::Outer { depth, slot, .. } => outer_frame(env, *depth).get(*slot)?.known(),
         _ => None,
     }
+}
+
+/// The frame `depth` levels out, at least one.
+#[inline(always)]
+fn outer_frame(env: Env, depth: u32) -> Env {
+    let mut frame = env.up();
+    for _ in 1..depth {
+        frame = frame.up();
+    }
+    frame
 }
 
 enum Selected {

@@ -29,6 +29,7 @@ use crate::globals;
 use crate::heap::Heap;
 use crate::host::Host;
 use crate::known::Known;
+use crate::parse_ahead::ParseAhead;
 use crate::position::{Pos, Positions};
 use crate::settings::Settings;
 use crate::stack;
@@ -81,6 +82,10 @@ pub struct Evaluator {
     pub(crate) drv_hashes: FxHashMap<StorePath, DrvHash>,
     /// When the evaluation first asked for the time.
     pub(crate) start_time: Option<i64>,
+    /// Who parses files that will probably be imported, once there was one.
+    pub(crate) parse_ahead: Option<ParseAhead>,
+    /// The begins of the strings that are being put together, one after the other.
+    pub(crate) text: Vec<u8>,
     /// How many function calls are active.
     pub(crate) depth: u32,
     /// How far the stack may grow.
@@ -116,6 +121,8 @@ impl Evaluator {
             store_paths: RefCell::default(),
             drv_hashes: FxHashMap::default(),
             start_time: None,
+            parse_ahead: None,
+            text: Vec::new(),
             depth: 0,
             stack_limit: stack::limit(),
         }

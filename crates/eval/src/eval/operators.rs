@@ -9,6 +9,15 @@ use crate::position::Pos;
 use crate::string::ContextSet;
 use crate::value::{Value, ValueKind};
 
+/// How much room is kept for the texts that are being put together.
+const TEXT_KEPT: usize = 64 << 10;
+
+/// Whether a forced value is an integer or a float.
+#[inline]
+fn is_number(value: Value) -> bool {
+    value.as_int().is_some() || matches!(value.kind(), ValueKind::Float(_))
+}
+
 /// The result of an operator on integers that are immediate in their words, if it is immediate too.
 #[inline]
 pub(super) fn small_integers(op: Operator, left: Value, right: Value) -> Option<Value> {
@@ -36,6 +45,9 @@ fn builtin_of(op: Operator) -> &'static str {
         _ => "add",
     }
 }
+
+/// What the trace says of an operand or part that is to become a string.
+const SEGMENT: &str = "while evaluating a path segment";
 
 impl Evaluator {
     #[inline(never)]
@@ -98,12 +110,24 @@ impl Evaluator {
             }
             Operator::Update => self.update(code, env),
             Operator::Concat => self.concat_lists(code, env),
-            _ => {
-                let left = self.eval(code.left, env)?;
-                let right = self.eval(code.right, env)?;
+            // `a > b` is `b < a`, and evaluated in that order.
+            Operator::Greater | Operator::LessEq => {
+                let right = self.eval_operand(code.right, env)?;
+                let left = self.eval_operand(code.left, env)?;
                 match small_integers(code.op, left, right) {
                     Some(value) => Ok(value),
-                    None if code.op == Operator::Add => self.add(left, right, code.operands),
+                    None => self.strict_operator(code.op, left, right, pos),
+                }
+            }
+            _ => {
+                let left = self.eval_operand(code.left, env)?;
+                if code.op == Operator::Add && !is_number(left) {
+                    return self.append(left, code, env);
+                }
+                let right = self.eval_operand(code.right, env)?;
+                match small_integers(code.op, left, right) {
+                    Some(value) => Ok(value),
+                    None if code.op == Operator::Add => self.add(left, right, code.operands[1]),
                     None => self.strict_operator(code.op, left, right, pos),
                 }
             }
@@ -215,10 +239,8 @@ impl Evaluator {
         Ok(self.float(result))
     }
 
-    /// The operator `+` of forced values.
-    fn add(&mut self, left: Value, right: Value, operands: [Pos; 2]) -> Result<Value> {
-        // What cannot be added is told at the right operand.
-        let [left_pos, pos] = operands;
+    /// The operator `+` of forced values, the left of which is a number. What cannot be added is told at the right one.
+    fn add(&mut self, left: Value, right: Value, pos: Pos) -> Result<Value> {
         match (left.kind(), right.kind()) {
             (ValueKind::Int(a), ValueKind::Int(b)) => match a.checked_add(b) {
                 Some(sum) => Ok(self.int(sum)),
@@ -230,58 +252,39 @@ impl Evaluator {
             (ValueKind::Int(a), ValueKind::Float(b)) => Ok(self.float(a as f64 + b)),
             (ValueKind::Float(a), ValueKind::Int(b)) => Ok(self.float(a + b as f64)),
             (ValueKind::Float(a), ValueKind::Float(b)) => Ok(self.float(a + b)),
-            (ValueKind::Int(_), other) => Err(EvalError::new(
-                pos,
-                format!("cannot add {} to an integer", other.type_name()),
-            )),
-            (ValueKind::Float(_), other) => Err(EvalError::new(
-                pos,
-                format!("cannot add {} to a float", other.type_name()),
-            )),
-            (ValueKind::String(a), ValueKind::String(b)) => {
-                let mut context = ContextSet::new();
-                context.add(a.context());
-                context.add(b.context());
-                let context = context.finish(self.heap);
-                Ok(Value::from(
-                    self.heap.concat(context, &[a.bytes(), b.bytes()]),
+            (number, other) => {
+                let sort = match number {
+                    ValueKind::Int(_) => "an integer",
+                    _ => "a float",
+                };
+                Err(EvalError::new(
+                    pos,
+                    format!("cannot add {} to {sort}", other.type_name()),
                 ))
             }
-            _ => self.concat_texts(&[(left, left_pos), (right, pos)], false, pos),
         }
     }
 
-    /// Concatenates as `+` does; a string is the result if `force_string` or unless the first is a path.
-    fn concat_texts(
-        &mut self,
-        parts: &[(Value, Pos)],
-        force_string: bool,
-        pos: Pos,
-    ) -> Result<Value> {
-        let is_path = !force_string && matches!(parts[0].0.kind(), ValueKind::Path(_));
-        let mut context = ContextSet::new();
+    /// The operator `+` where the left operand is no number: it is coerced before the right one is evaluated. The result is
+    /// a path if that is one, otherwise a string; paths are copied to the store only if it is a string.
+    #[inline(never)]
+    fn append(&mut self, left: Value, code: &'static BinaryCode, env: Env) -> Result<Value> {
+        let [left_pos, right_pos] = code.operands;
+        let is_path = matches!(left.kind(), ValueKind::Path(_));
         let how = Coercion {
             more: false,
-            copy_to_store: !is_path,
+            copy_to_store: left.as_string().is_some(),
         };
-        let mut texts: Vec<Text> = Vec::with_capacity(parts.len());
-        for (value, part_pos) in parts {
-            let text = self.coerce_to_string(
-                *value,
-                *part_pos,
-                &mut context,
-                how,
-                "while evaluating a path segment",
-            )?;
-            texts.push(text);
-        }
+        let mut context = ContextSet::new();
+        let left = self.coerce_to_string(left, left_pos, &mut context, how, SEGMENT)?;
+        let right = self.eval_operand(code.right, env)?;
+        let right = self.coerce_to_string(right, right_pos, &mut context, how, SEGMENT)?;
         if is_path {
-            return self.finish_path(&texts, &context, pos);
+            return self.finish_path(&[left, right], &context, code.pos);
         }
-        let slices: Vec<&[u8]> = texts.iter().map(Text::bytes).collect();
-        Ok(Value::from(
-            self.heap.concat(context.finish(self.heap), &slices),
-        ))
+        let context = context.finish(self.heap);
+        let text = self.heap.concat(context, &[left.bytes(), right.bytes()]);
+        Ok(Value::from(text))
     }
 
     fn finish_path(&mut self, texts: &[Text], context: &ContextSet, pos: Pos) -> Result<Value> {
@@ -306,14 +309,29 @@ impl Evaluator {
     pub(super) fn interpolate(
         &mut self,
         parts: &'static [(CodeRef, Pos)],
-        pos: Pos,
         env: Env,
     ) -> Result<Value> {
-        let mut values = Vec::with_capacity(parts.len());
-        for (part, part_pos) in parts {
-            values.push((self.eval(part, env)?, *part_pos));
+        let mut context = ContextSet::new();
+        let start = self.text.len();
+        for (part, pos) in parts {
+            let text = self.eval_operand(part, env).and_then(|value| {
+                self.coerce_to_string(value, *pos, &mut context, Coercion::INTERPOLATE, SEGMENT)
+            });
+            match text {
+                Ok(text) => self.text.extend_from_slice(text.bytes()),
+                Err(error) => {
+                    self.text.truncate(start);
+                    return Err(error);
+                }
+            }
         }
-        self.concat_texts(&values, true, pos)
+        let context = context.finish(self.heap);
+        let value = Value::from(self.heap.array(context, &self.text[start..]));
+        self.text.truncate(start);
+        if start == 0 && self.text.capacity() > TEXT_KEPT {
+            self.text = Vec::new();
+        }
+        Ok(value)
     }
 
     #[inline(never)]
@@ -332,7 +350,7 @@ impl Evaluator {
                 *part_pos,
                 &mut context,
                 Coercion::PLAIN,
-                "while evaluating a path segment",
+                SEGMENT,
             )?);
         }
         self.finish_path(&texts, &context, pos)
@@ -358,12 +376,12 @@ impl Evaluator {
     #[inline(never)]
     fn concat_lists(&mut self, code: &'static BinaryCode, env: Env) -> Result<Value> {
         let left = self.eval(code.left, env)?;
+        let right = self.eval(code.right, env)?;
         let left = self.force_list(
             left,
             code.pos,
             "while evaluating one of the elements to concatenate",
         )?;
-        let right = self.eval(code.right, env)?;
         let right = self.force_list(
             right,
             code.pos,

@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use xbuild_store_model::store_path::downstream_placeholder;
 use xbuild_store_model::{FileIngestionMethod, HashAlgo, StorePath};
 use xbuild_syntax::symbol::Symbol;
 
@@ -79,16 +80,27 @@ impl Evaluator {
     pub fn coerce_to_real_path(&mut self, value: Value, pos: Pos, what: &str) -> Result<PathBuf> {
         let mut context = ContextSet::new();
         let path = self.coerce_to_path(value, pos, &mut context, what)?;
-        self.realise_context(&context.elements(), pos)?;
+        let path = self.realise_text(&path, &context, pos)?;
         Ok(as_path(&path).to_owned())
     }
 
-    /// Has everything of a context built or fetched (import from derivation).
+    /// Has everything of a text's context built or fetched (import from derivation). Gives the text with the paths of what was
+    /// built in place of what stood for them.
     ///
     /// # Errors
     ///
     /// If that is not allowed or fails.
-    pub fn realise_context(&mut self, context: &[ContextElem], pos: Pos) -> Result<()> {
+    pub fn realise_text(&mut self, text: &[u8], context: &ContextSet, pos: Pos) -> Result<Vec<u8>> {
+        let rewrites = self.realise_context(&context.elements(), pos)?;
+        Ok(xbuild_derivation::replace_all(text, &rewrites))
+    }
+
+    /// Has everything of a context built or fetched. Gives the placeholders of outputs with their paths.
+    fn realise_context(
+        &mut self,
+        context: &[ContextElem],
+        pos: Pos,
+    ) -> Result<Vec<(String, String)>> {
         let mut wanted = Vec::new();
         for elem in context {
             match *elem {
@@ -113,14 +125,21 @@ impl Evaluator {
             }
         }
         if wanted.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         self.trace_import_from_derivation(&wanted);
-        self.host
+        let paths = self
+            .host
             .realise(&wanted)
             .map_err(|error| EvalError::new(pos, error.to_string()))?;
-        self.allow_outputs(&wanted);
-        Ok(())
+        self.allow_outputs(&wanted, &paths);
+        let rewrite = |(requisite, path): (&Requisite, &StorePath)| match requisite {
+            Requisite::Path(_) => None,
+            Requisite::Output(drv, output) => {
+                Some((downstream_placeholder(drv, output), path.to_string()))
+            }
+        };
+        Ok(wanted.iter().zip(&paths).filter_map(rewrite).collect())
     }
 
     /// The store path that a context element names.

@@ -3,7 +3,11 @@
 use std::cell::Cell;
 use std::ptr::NonNull;
 
+use std::sync::Arc;
+
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous};
+
+use super::ahead::{self, Piece};
 
 /// All objects are aligned so.
 pub(super) const ALIGN: usize = 8;
@@ -11,8 +15,10 @@ pub(super) const ALIGN: usize = 8;
 const FIRST_MAPPING: usize = 1 << 20;
 /// Later mappings double up to this size.
 const LARGEST_MAPPING: usize = 64 << 20;
-/// The step by which mappings are filled with pages of the usual size.
-const STEP: usize = 128 << 10;
+/// The step by which the first mapping is filled with memory.
+const FIRST_STEP: usize = 128 << 10;
+/// The step by which others are filled with pages of the usual size.
+const STEP: usize = 1 << 20;
 /// Of one object, no more than this is filled at once: it would take long, and not all of it may come to be used.
 const MOST_AT_ONCE: usize = 64 << 20;
 /// A huge page.
@@ -25,8 +31,8 @@ const MOST_HUGE: usize = 64 << 20;
 /// Bump allocation in mappings of growing size.
 ///
 /// Memory comes from the system in steps that are larger than a page, as each page fault costs as much as thousands of
-/// the instructions that fill the page; beyond the first mapping, and up to a limit, in huge pages where the system has
-/// them.
+/// the instructions that fill the page; beyond the first mapping, one step ahead, in a thread beside the evaluation, and
+/// up to a limit in huge pages where the system has them.
 pub(super) struct Arena {
     /// The next free byte; always a multiple of [`ALIGN`].
     next: Cell<*mut u8>,
@@ -40,6 +46,8 @@ pub(super) struct Arena {
     huge: Cell<bool>,
     /// How many bytes have memory, or had it when they were handed out.
     total: Cell<usize>,
+    /// The next step, if it was asked for.
+    ahead: Cell<Option<Arc<Piece>>>,
 }
 
 impl Arena {
@@ -51,6 +59,7 @@ impl Arena {
             last_mapping: Cell::new(0),
             huge: Cell::new(false),
             total: Cell::new(0),
+            ahead: Cell::new(None),
         }
     }
 
@@ -79,6 +88,16 @@ impl Arena {
         }
     }
 
+    /// Takes back the last bytes of what was handed out last, which must still be zero. Does nothing unless they end at `end`.
+    #[inline]
+    pub(super) fn take_back(&self, end: NonNull<u8>, bytes: usize) {
+        if self.next.get() == end.as_ptr() {
+            // SAFETY: `bytes` before `next` are of the current mapping, since they were handed out last.
+            self.next.set(unsafe { end.as_ptr().sub(bytes) });
+            self.room.set(self.room.get() + bytes);
+        }
+    }
+
     #[cold]
     #[inline(never)]
     fn grow(&self, size: usize) {
@@ -86,19 +105,27 @@ impl Arena {
         if missing > self.mapped.get() {
             self.map(size);
         }
-        let step = if self.huge.get() { HUGE_PAGE } else { STEP };
+        let step = match self.last_mapping.get() {
+            FIRST_MAPPING => FIRST_STEP,
+            _ if self.huge.get() => HUGE_PAGE,
+            _ => STEP,
+        };
         let missing = size - self.room.get();
         let more = missing.next_multiple_of(step).min(self.mapped.get());
-        // SAFETY: these bytes are mapped, unused, and only get their memory earlier than they would. Where the system
-        // does not know the advice, they get it when they are touched.
+        // SAFETY: the bytes behind the room are mapped and unused, and only get their memory earlier than they would.
         unsafe {
-            let start = self.next.get().add(self.room.get());
-            let filled = more.min(MOST_AT_ONCE);
-            let _ = madvise(start.cast(), filled, Advice::LinuxPopulateWrite);
+            let start = NonNull::new_unchecked(self.next.get().add(self.room.get()));
+            let ahead = self.ahead.take();
+            if !ahead.is_some_and(|piece| piece.is_ready(start, more)) {
+                ahead::populate(start, more.min(MOST_AT_ONCE));
+            }
+            self.room.set(self.room.get() + more);
+            self.mapped.set(self.mapped.get() - more);
+            self.total.set(self.total.get() + more);
+            if step != FIRST_STEP && self.mapped.get() >= step {
+                self.ahead.set(Piece::ask(start.add(more), step));
+            }
         }
-        self.room.set(self.room.get() + more);
-        self.mapped.set(self.mapped.get() - more);
-        self.total.set(self.total.get() + more);
     }
 
     /// Goes on in a new mapping with room for at least `size` bytes.

@@ -66,18 +66,13 @@ impl Env {
         self.outer().expect("the compiler counts frames right")
     }
 
-    /// Unsets all slots.
-    #[inline]
-    pub(super) fn clear(self) {
-        for slot in 0..self.len() {
-            self.cell(slot as u32).set(None);
-        }
-    }
-
     #[inline]
     fn cell(self, slot: u32) -> &'static Cell<Option<Value>> {
         let slot = slot as usize;
-        assert!(slot < self.len(), "the compiler counts slots right");
+        let short = (self.header().get() >> ADDRESS_BITS) as usize & Self::WIDE;
+        if slot >= short {
+            assert!(slot < self.len(), "the compiler counts slots right");
+        }
         // SAFETY: in bounds; slots are words that are either zero or a `Value`, which is what `Option<Value>` is
         // (`Value` is a transparent wrapper of `NonZeroU64`), and are only accessed through this cell.
         unsafe {

@@ -17,21 +17,26 @@ impl Heap {
     /// An environment of `slots` unset slots below `up`.
     #[inline]
     pub fn env(self, up: Option<Env>, slots: usize) -> Env {
-        if let Some(up) = up {
+        let outer = up.map_or(0, |up| {
             up.capture();
-        }
+            up.bits()
+        });
         if let Some(first) = self.frames.first.get(slots)
             && let Some(env) = first.get()
         {
             first.set(env.outer());
-            env.set_outer(up);
-            env.clear();
+            env.set_header(slots, outer);
+            for slot in 0..slots {
+                // SAFETY: a frame is only put into the list of those with as many slots.
+                unsafe { env.ptr.add(1 + slot).write(0) };
+            }
             return env;
         }
-        self.new_env(up, slots)
+        self.new_env(outer, slots)
     }
 
-    fn new_env(self, up: Option<Env>, slots: usize) -> Env {
+    #[inline(never)]
+    fn new_env(self, outer: u64, slots: usize) -> Env {
         let wide = slots >= Env::WIDE;
         let words = slots + 1 + usize::from(wide);
         let size = words
@@ -41,17 +46,16 @@ impl Heap {
         // SAFETY: the memory has `words` words: the wide length if any, the header, `slots` slots. The first two are
         // written here. The slots are zero (invariant 5), which is the unset state of a `Cell<Option<Value>>` (a niche
         // of `NonZeroU64`).
-        let env = unsafe {
-            let header = if wide {
+        let ptr = unsafe {
+            if wide {
                 base.write(slots as u64);
                 base.add(1)
             } else {
                 base
-            };
-            header.write((slots.min(Env::WIDE) as u64) << ADDRESS_BITS);
-            Env { ptr: header }
+            }
         };
-        env.set_outer(up);
+        let env = Env { ptr };
+        env.set_header(slots, outer);
         env
     }
 
@@ -61,20 +65,27 @@ impl Heap {
         if env.is_captured() {
             return;
         }
-        if let Some(first) = self.frames.first.get(env.len()) {
-            env.set_outer(first.get());
+        let slots = env.len();
+        if let Some(first) = self.frames.first.get(slots) {
+            env.set_header(slots, first.get().map_or(0, Env::bits));
             first.set(Some(env));
         }
     }
 }
 
 impl Env {
-    /// Makes `up` the outer frame.
+    /// The address, as it stands in a header.
     #[inline]
-    fn set_outer(self, up: Option<Self>) {
-        let bits = up.map_or(0, |env| env.ptr.as_ptr().expose_provenance() as u64);
+    fn bits(self) -> u64 {
+        let bits = self.ptr.as_ptr().expose_provenance() as u64;
         debug_assert_eq!(bits & !ADDRESS_MASK, 0);
-        let header = self.header();
-        header.set((header.get() & !ADDRESS_MASK) | bits);
+        bits
+    }
+
+    /// Sets the header of a frame that nothing refers to yet.
+    #[inline]
+    fn set_header(self, slots: usize, outer: u64) {
+        self.header()
+            .set(((slots.min(Self::WIDE) as u64) << ADDRESS_BITS) | outer);
     }
 }

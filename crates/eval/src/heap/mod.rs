@@ -13,13 +13,14 @@
 //!    exactly that type: only the `from_*` constructors set a pointer tag, and each takes the typed handle.
 //! 4. Objects are immutable once a handle to them exists, except [`Env`] slots, [`Thunk`]s and the flat copies of [`Layered`]
 //!    sets, which are [`Cell`](std::cell::Cell)s.
-//! 5. Fresh memory is zero, and an unset slot of an [`Env`] is a zero word.
+//! 5. Fresh memory is zero, and an unset slot of an [`Env`] is a zero word. The thread that gets memory ahead writes nothing.
 //! 6. The memory of a frame that nothing in the heap refers to is used again, but only for a frame with as many slots: a
 //!    handle to it that was kept by mistake is still a handle to a frame.
 //! 7. No handle is `Send` or `Sync`, so the cells are only seen by the thread that made them.
 
 #![allow(unsafe_code)]
 
+mod ahead;
 mod arena;
 mod array;
 mod env;
@@ -133,8 +134,8 @@ impl Heap {
         })
     }
 
-    /// An array of at most `capacity` elements which `fill` initialises from the front; it returns how many it wrote.
-    /// What it leaves unused stays allocated.
+    /// An array of at most `capacity` elements which `fill` initialises from the front; it returns how many it wrote, and
+    /// must not have written more. What it leaves unused is used for what comes next, unless `fill` itself allocated.
     ///
     /// # Panics
     ///
@@ -165,6 +166,12 @@ impl Heap {
             let len = fill(std::slice::from_raw_parts_mut(elements.as_ptr(), capacity));
             assert!(len <= capacity);
             header.write(ArrayHeader { head, len });
+            if len < capacity {
+                let end = size.next_multiple_of(arena::ALIGN);
+                let used = size_of::<ArrayHeader<H>>() + len * size_of::<T>();
+                let unused = end - used.next_multiple_of(arena::ALIGN);
+                self.arena.take_back(header.byte_add(end).cast(), unused);
+            }
         }
         Array {
             header,

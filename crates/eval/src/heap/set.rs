@@ -63,6 +63,31 @@ impl Heap {
             header: NonNull::from(object).cast(),
         }
     }
+
+    /// A set of the attributes of both slices, each of which is sorted by symbol; where both have a name, the right one counts.
+    pub(crate) fn merged_attrs(self, left: &[Attr], right: &[Attr]) -> Attrs {
+        let array = self.array_with((), left.len() + right.len(), |places| {
+            let (mut i, mut j, mut len) = (0, 0, 0);
+            while i < left.len() && j < right.len() {
+                let (a, b) = (left[i], right[j]);
+                places[len].write(if a.name < b.name { a } else { b });
+                i += usize::from(a.name <= b.name);
+                j += usize::from(b.name <= a.name);
+                len += 1;
+            }
+            for (place, attr) in places[len..]
+                .iter_mut()
+                .zip(left[i..].iter().chain(&right[j..]))
+            {
+                place.write(*attr);
+                len += 1;
+            }
+            len
+        });
+        Attrs {
+            header: array.start(),
+        }
+    }
 }
 
 impl Attrs {
@@ -145,7 +170,9 @@ impl Layered {
         if let Some(flat) = self.flat.get() {
             return flat;
         }
-        let flat = crate::attrs::merge(self.heap, self.base.as_slice(), self.top.as_slice());
+        let flat = self
+            .heap
+            .merged_attrs(self.base.as_slice(), self.top.as_slice());
         self.flat.set(Some(flat));
         flat
     }

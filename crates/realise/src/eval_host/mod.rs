@@ -11,7 +11,6 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
 use xbuild_derivation::Derivation;
 use xbuild_eval::host::{
     FetchUrl, FetchedTree, FileType, Host, HostError, HostResult, PathFilter, Registries, Requisite,
@@ -23,27 +22,21 @@ use xbuild_sandbox::CancelToken;
 use xbuild_store::{NewText, Store};
 use xbuild_store_model::{FileIngestionMethod, Hash, HashAlgo, STORE_DIR, StorePath};
 
+use crate::derivation_writer::DerivationWriter;
 use crate::plan::{Wanted, read_derivation};
+use crate::run::Realised;
 
 /// Builds what an evaluation needs before it can go on (import from derivation).
-pub type Build = dyn Fn(&[Wanted]) -> crate::Result<()>;
+pub type Build = dyn Fn(&[Wanted]) -> crate::Result<Vec<Realised>>;
 
-/// A [`Host`] on a [`Store`]. New derivations are kept in memory and written together.
+/// A [`Host`] on a [`Store`]. New derivations are written together, beside the evaluation.
 pub struct StoreHost {
     store: Arc<Store>,
     fetcher: Arc<Fetcher>,
     cancel: CancelToken,
     build: Box<Build>,
     inputs: std::rc::Rc<Inputs>,
-    /// Derivations that are not written yet.
-    pending: RefCell<Pending>,
-}
-
-#[derive(Default)]
-struct Pending {
-    order: Vec<NewText>,
-    /// Where in `order` each is.
-    index: FxHashMap<StorePath, usize>,
+    derivations: RefCell<DerivationWriter>,
 }
 
 impl StoreHost {
@@ -65,11 +58,11 @@ impl StoreHost {
         );
         Self {
             inputs: std::rc::Rc::new(inputs),
+            derivations: RefCell::new(DerivationWriter::new(Arc::clone(&store))),
             store,
             fetcher,
             cancel,
             build,
-            pending: RefCell::default(),
         }
     }
 
@@ -102,19 +95,23 @@ fn read_error(path: &Path, error: &std::io::Error) -> HostError {
 }
 
 impl StoreHost {
-    fn write_pending(&self) -> HostResult<()> {
-        let pending = std::mem::take(&mut self.pending.borrow_mut().order);
-        if !pending.is_empty() {
-            self.store.add_texts(&pending)?;
-            self.pending.borrow_mut().index.clear();
-        }
-        Ok(())
+    fn write_derivations(&self) -> HostResult<()> {
+        Ok(self.derivations.borrow().flush()?)
+    }
+
+    /// Whether the evaluation made the derivation at `path`.
+    fn is_new(&self, path: &StorePath) -> bool {
+        self.derivations.borrow().contains(path)
     }
 }
 
 impl Host for StoreHost {
     fn read_file(&self, path: &Path) -> HostResult<Vec<u8>> {
         fs::read(self.resolve(path, true)?).map_err(|error| read_error(path, &error))
+    }
+
+    fn is_plain(&self, path: &Path) -> bool {
+        self.locate(path) == path
     }
 
     fn read_dir(&self, path: &Path) -> HostResult<Vec<(OsString, FileType)>> {
@@ -196,7 +193,7 @@ impl Host for StoreHost {
         contents: &[u8],
         references: &[StorePath],
     ) -> HostResult<StorePath> {
-        self.write_pending()?;
+        self.write_derivations()?;
         self.check_derivation_text(name, contents)?;
         let references: BTreeSet<StorePath> = references.iter().cloned().collect();
         Ok(self.store.add_text(name, contents, &references)?)
@@ -251,53 +248,41 @@ impl Host for StoreHost {
         )?)
     }
 
-    fn add_derivation(&self, derivation: &Derivation) -> HostResult<StorePath> {
-        let contents = derivation.to_aterm();
-        let path = derivation.drv_path_of(&contents)?;
-        let mut pending = self.pending.borrow_mut();
-        if !pending.index.contains_key(&path) {
-            let index = pending.order.len();
-            pending.order.push(NewText {
-                name: format!("{}.drv", derivation.name),
-                contents,
-                references: derivation.references(),
-            });
-            pending.index.insert(path.clone(), index);
-        }
+    fn add_derivation(&self, derivation: &Derivation, aterm: Vec<u8>) -> HostResult<StorePath> {
+        let path = derivation.drv_path_of(&aterm)?;
+        self.derivations.borrow_mut().add(&path, || NewText {
+            name: path.name().to_owned(),
+            contents: aterm,
+            references: derivation.references(),
+        });
         Ok(path)
     }
 
     fn read_derivation(&self, path: &StorePath) -> HostResult<Derivation> {
-        let pending = self.pending.borrow();
-        if let Some(text) = pending
-            .index
-            .get(path)
-            .and_then(|index| pending.order.get(*index))
-        {
-            return Ok(Derivation::parse_at(path, &text.contents)?);
+        if self.is_new(path) {
+            self.write_derivations()?;
         }
-        drop(pending);
         Ok(read_derivation(&self.store, path)?)
     }
 
     fn is_valid(&self, path: &StorePath) -> HostResult<bool> {
-        Ok(self.pending.borrow().index.contains_key(path) || self.store.is_valid(path)?)
+        Ok(self.is_new(path) || self.store.is_valid(path)?)
     }
 
     fn closure(&self, path: &StorePath) -> HostResult<Vec<StorePath>> {
-        self.write_pending()?;
+        self.write_derivations()?;
         Ok(self.store.closure(std::slice::from_ref(path))?)
     }
 
     fn references(&self, path: &StorePath) -> HostResult<Vec<StorePath>> {
-        if self.pending.borrow().index.contains_key(path) {
-            self.write_pending()?;
+        if self.is_new(path) {
+            self.write_derivations()?;
         }
         Ok(self.store.references(path)?.into_iter().collect())
     }
 
-    fn realise(&self, wanted: &[Requisite]) -> HostResult<()> {
-        self.write_pending()?;
+    fn realise(&self, wanted: &[Requisite]) -> HostResult<Vec<StorePath>> {
+        self.write_derivations()?;
         let mut outputs: BTreeMap<StorePath, BTreeSet<String>> = BTreeMap::new();
         let mut all = Vec::new();
         for requisite in wanted {
@@ -316,7 +301,16 @@ impl Host for StoreHost {
                 .into_iter()
                 .map(|(drv, names)| Wanted::Outputs(drv, Some(names))),
         );
-        Ok((self.build)(&all)?)
+        let realised = (self.build)(&all)?;
+        let path = |requisite: &Requisite| match requisite {
+            Requisite::Path(path) => Ok(path.clone()),
+            Requisite::Output(drv, output) => realised
+                .iter()
+                .find(|one| one.drv.as_ref() == Some(drv))
+                .and_then(|one| one.outputs.get(output).cloned())
+                .ok_or_else(|| HostError::new(format!("'{drv}^{output}' was not built"))),
+        };
+        wanted.iter().map(path).collect()
     }
 
     fn physical(&self, path: &StorePath) -> PathBuf {
@@ -400,7 +394,7 @@ impl Host for StoreHost {
     }
 
     fn flush(&self) -> HostResult<()> {
-        self.write_pending()
+        self.write_derivations()
     }
 }
 
@@ -416,7 +410,7 @@ mod tests {
     fn host(root: &Path) -> StoreHost {
         let store = Store::open(root, StoreOptions::default()).unwrap();
         let fetcher = Fetcher::new(FetchOptions::default());
-        let build = Box::new(|_: &[Wanted]| Ok(()));
+        let build = Box::new(|_: &[Wanted]| Ok(Vec::new()));
         StoreHost::new(
             Arc::new(store),
             Arc::new(fetcher),
@@ -530,8 +524,9 @@ mod tests {
         let source = host.add_text("source", b"x", &[]).unwrap();
         let mut drv = crate::environment::tests::derivation();
         drv.input_srcs.insert(source.clone());
-        let path = host.add_derivation(&drv).unwrap();
+        let path = host.add_derivation(&drv, drv.to_aterm()).unwrap();
         assert!(host.is_valid(&path).unwrap());
+        assert!(!host.store.is_valid(&path).unwrap(), "one waits for more");
         assert_eq!(host.read_derivation(&path).unwrap(), drv);
         assert_eq!(host.references(&path).unwrap(), [source]);
         assert!(

@@ -1,6 +1,6 @@
 //! The keys there are: which are honoured, of what kind, and what else Nix calls them.
 
-use crate::{eval_settings, input_settings};
+use crate::{eval_settings, input_settings, store_settings};
 
 /// The keys this version honours. Keys of Nix that change nothing here stand in [`IGNORED`].
 const KEYS: &[&str] = &[
@@ -12,30 +12,25 @@ const KEYS: &[&str] = &[
     "experimental-features",
     "extra-platforms",
     "http-connections",
-    "keep-derivations",
     "keep-failed",
     "keep-going",
-    "keep-outputs",
     "log-lines",
     "max-build-log-size",
+    "max-build-processes",
     "max-call-depth",
     "max-jobs",
     "max-silent-time",
     "sandbox-paths",
+    "sandbox-user-namespaces",
     "show-trace",
     "stalled-download-timeout",
     "system",
+    "system-features",
     "timeout",
 ];
 
 /// The settings that are on or off: as options, `--KEY` and `--no-KEY`.
-const BOOLEANS: &[&str] = &[
-    "keep-derivations",
-    "keep-failed",
-    "keep-going",
-    "keep-outputs",
-    "show-trace",
-];
+const BOOLEANS: &[&str] = &["keep-failed", "keep-going", "show-trace"];
 
 /// All keys that this version honours.
 fn keys() -> impl Iterator<Item = &'static str> {
@@ -44,6 +39,8 @@ fn keys() -> impl Iterator<Item = &'static str> {
         .chain(eval_settings::VALUES)
         .chain(input_settings::BOOLEANS)
         .chain(input_settings::VALUES)
+        .chain(store_settings::BOOLEANS)
+        .chain(store_settings::VALUES)
         .copied()
 }
 
@@ -60,7 +57,12 @@ pub enum KeyKind {
 #[must_use]
 pub fn kind_of(key: &str) -> Option<KeyKind> {
     let base = canonical(key);
-    let switches = [BOOLEANS, eval_settings::BOOLEANS, input_settings::BOOLEANS];
+    let switches = [
+        BOOLEANS,
+        eval_settings::BOOLEANS,
+        input_settings::BOOLEANS,
+        store_settings::BOOLEANS,
+    ];
     if switches.iter().any(|keys| keys.contains(&base)) {
         return Some(KeyKind::Switch);
     }
@@ -73,17 +75,11 @@ pub fn kind_of(key: &str) -> Option<KeyKind> {
 }
 
 /// Of [`IGNORED`], what is given as an option with a value.
-const IGNORED_VALUES: &[&str] = &[
-    "builders",
-    "substituters",
-    "system-features",
-    "trusted-public-keys",
-];
+const IGNORED_VALUES: &[&str] = &["builders", "substituters", "trusted-public-keys"];
 
 /// Keys of Nix that may be given with `--option` and have no effect in this version.
 const IGNORED: &[&str] = &[
     "allowed-users",
-    "auto-optimise-store",
     "build-users-group",
     "builders",
     "builders-use-substitutes",
@@ -94,7 +90,6 @@ const IGNORED: &[&str] = &[
     "require-sigs",
     "substitute",
     "substituters",
-    "system-features",
     "trusted-public-keys",
     "trusted-users",
     "use-xdg-base-directories",

@@ -14,6 +14,7 @@ use std::time::Duration;
 use crate::eval_settings::EvalSettings;
 use crate::input_settings::InputSettings;
 use crate::platform::is_emulator_entry;
+use crate::store_settings::StoreSettings;
 
 pub use error::SettingError;
 pub use keys::{KeyKind, kind_of};
@@ -45,6 +46,10 @@ pub struct Settings {
     pub extra_platforms: Vec<String>,
     /// `emulators` (xbuild's own): `SYSTEM=PROGRAM`, what runs the programs of a system in place of the emulator that comes with xbuild.
     pub emulators: Vec<String>,
+    /// `sandbox-user-namespaces` (xbuild's own): builds may make user namespaces, and mount in them.
+    pub sandbox_user_namespaces: bool,
+    /// `max-build-processes` (xbuild's own): processes and threads of a build at once; none means as many as the machine allows.
+    pub max_build_processes: Option<u64>,
     /// `debian-mirror` (xbuild's own): the base URL behind `mirror://debian/`.
     pub debian_mirror: Option<String>,
     /// `connect-timeout`: of one download.
@@ -57,18 +62,18 @@ pub struct Settings {
     pub experimental_features: Vec<String>,
     /// `system`: what `builtins.currentSystem` says and what runs without emulation.
     pub system: String,
+    /// `system-features`: what this machine has, of what derivations may ask for with `requiredSystemFeatures`.
+    pub system_features: Vec<String>,
     /// `max-call-depth`: of the evaluator.
     pub max_call_depth: usize,
     /// `show-trace`: all frames of an evaluation error.
     pub show_trace: bool,
-    /// `keep-outputs`, for garbage collection.
-    pub keep_outputs: bool,
-    /// `keep-derivations`, for garbage collection.
-    pub keep_derivations: bool,
     /// How expressions are evaluated.
     pub eval: EvalSettings,
     /// How inputs are fetched and flakes are locked.
     pub inputs: InputSettings,
+    /// How the store is used.
+    pub store: StoreSettings,
 }
 
 impl Default for Settings {
@@ -86,20 +91,32 @@ impl Default for Settings {
             sandbox_paths: Vec::new(),
             extra_platforms: Vec::new(),
             emulators: Vec::new(),
+            sandbox_user_namespaces: false,
+            max_build_processes: Some(4096),
             debian_mirror: None,
             connect_timeout: Duration::from_secs(15),
             stalled_download_timeout: Duration::from_secs(300),
             download_attempts: 5,
             experimental_features: Vec::new(),
             system: "x86_64-linux".to_owned(),
+            system_features: default_features(),
             max_call_depth: 10_000,
             show_trace: false,
-            keep_outputs: false,
-            keep_derivations: true,
             eval: EvalSettings::default(),
             inputs: InputSettings::default(),
+            store: StoreSettings::default(),
         }
     }
+}
+
+/// The features that stock Nix finds on a machine like this one, without `uid-range`, which builds here do not have.
+fn default_features() -> Vec<String> {
+    let mut features = vec!["benchmark", "big-parallel", "nixos-test"];
+    let kvm = rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK;
+    if rustix::fs::access("/dev/kvm", kvm).is_ok() {
+        features.push("kvm");
+    }
+    features.into_iter().map(str::to_owned).collect()
 }
 
 /// The number of processors this process may use, by affinity and control groups when this is first asked.
@@ -123,7 +140,7 @@ pub(crate) fn boolean(key: &str, value: &str) -> Result<bool, SettingError> {
 }
 
 /// A number, perhaps with a binary unit: `64`, `10M` (K, M, G, T), as in Nix.
-fn number_with_unit(text: &str) -> Option<u64> {
+pub(crate) fn number_with_unit(text: &str) -> Option<u64> {
     let (digits, shift) = match text.bytes().last()?.to_ascii_uppercase() {
         b'K' => (&text[..text.len() - 1], 10),
         b'M' => (&text[..text.len() - 1], 20),
@@ -169,6 +186,9 @@ impl Settings {
         if let Some(result) = self.inputs.set(base, value, append) {
             return result;
         }
+        if let Some(result) = self.store.set(base, value) {
+            return result;
+        }
         if let Some(result) = self.eval.set(base, value, append) {
             return result;
         }
@@ -183,10 +203,13 @@ impl Settings {
                 let bytes = number("a number of bytes")?;
                 self.max_build_log_size = (bytes != 0).then_some(bytes);
             }
+            "max-build-processes" => {
+                let processes = number("a number of processes")?;
+                self.max_build_processes = (processes != 0).then_some(processes);
+            }
+            "sandbox-user-namespaces" => self.sandbox_user_namespaces = boolean()?,
             "keep-going" => self.keep_going = boolean()?,
             "keep-failed" => self.keep_failed = boolean()?,
-            "keep-outputs" => self.keep_outputs = boolean()?,
-            "keep-derivations" => self.keep_derivations = boolean()?,
             "show-trace" => self.show_trace = boolean()?,
             "log-lines" => self.log_lines = size("a number of lines")?,
             "max-call-depth" => self.max_call_depth = size("a number")?,
@@ -201,6 +224,7 @@ impl Settings {
                     .unwrap_or(u32::MAX)
                     .max(1);
             }
+            "system-features" => list(&mut self.system_features),
             "system" => value.clone_into(&mut self.system),
             "debian-mirror" => {
                 if !(value.starts_with("http://")

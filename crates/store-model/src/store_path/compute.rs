@@ -145,6 +145,26 @@ pub fn output_path_name(drv_name: &str, output_name: &str) -> String {
     }
 }
 
+/// Where a builder finds an output whose path will follow from its contents:
+/// of the same length as the path it will have, and the same for stock Nix, so
+/// that what a builder makes of it is the same. Nothing is ever there.
+///
+/// # Errors
+/// When the resulting name is not valid.
+pub fn make_scratch_path(
+    drv_path: &StorePath,
+    output_name: &str,
+) -> Result<StorePath, StorePathError> {
+    let drv_name = drv_path
+        .derivation_name()
+        .unwrap_or_else(|| drv_path.name());
+    make_store_path(
+        &format!("rewrite:{}:name:{output_name}", drv_path.base_name()),
+        &Hash::zero(HashAlgo::Sha256),
+        &output_path_name(drv_name, output_name),
+    )
+}
+
 /// What stands for the path of an output in its own derivation as long as the
 /// path is not known (`builtins.placeholder`): `/` and 52 base-32 digits.
 #[must_use]

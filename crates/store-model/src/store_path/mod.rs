@@ -6,7 +6,7 @@ mod compute;
 
 pub use compute::{
     downstream_placeholder, hash_placeholder, make_content_addressed_path, make_fixed_output_path,
-    make_output_path, make_text_path, output_path_name,
+    make_output_path, make_scratch_path, make_text_path, output_path_name,
 };
 
 use std::fmt;

@@ -10,8 +10,8 @@ use crate::print;
 use crate::span::Span;
 use crate::symbol::Symbol;
 
-/// What may be the name of an attribute, as Nix lists it.
-const ATTRIBUTE: &str = "identifier or 'or' or '${' or '\"'";
+/// The tokens that a name of an attribute begins with, as Nix's parser tells them.
+const ATTR_NAME: &str = "identifier or 'or' or '${' or '\"'";
 
 impl<'a> Parser<'a, '_> {
     /// The bindings after `{`, with the `}`. The expression begins at `start`.
@@ -39,7 +39,7 @@ impl<'a> Parser<'a, '_> {
                 kind if kind == close => break,
                 Tok::Inherit => self.inherit(set)?,
                 Tok::Id | Tok::OrKw | Tok::Quote | Tok::DollarCurly => self.binding(set)?,
-                _ => return Err(self.not_a_binding(close, set.is_recursive(), open)),
+                _ => return Err(self.not_a_binding(set.is_recursive(), close, open)),
             }
             height = height.max(self.height);
         }
@@ -47,17 +47,26 @@ impl<'a> Parser<'a, '_> {
         Ok(())
     }
 
-    fn not_a_binding(&self, close: Tok, recursive: bool, open: Span) -> SyntaxError {
+    fn not_a_binding(&self, recursive: bool, close: Tok, open: Span) -> SyntaxError {
         let error = if close == Tok::In {
-            let expected = "the name of a variable or 'in'";
-            self.unclosed_or(expected, "'in' or 'inherit'", open, "the 'let'")
+            self.unclosed_or(
+                "'in' or 'inherit'",
+                "the name of a variable or 'in'",
+                open,
+                "the 'let'",
+            )
         } else {
-            let listed = if recursive {
+            let expecting = if recursive {
                 "'inherit' or '}'"
             } else {
                 "'inherit'"
             };
-            self.unclosed_or("the name of an attribute or '}'", listed, open, "the set")
+            self.unclosed_or(
+                expecting,
+                "the name of an attribute or '}'",
+                open,
+                "the set",
+            )
         };
         match self.tok.kind {
             Tok::Semicolon => error.hint("there is one ';' too many"),
@@ -86,7 +95,7 @@ impl<'a> Parser<'a, '_> {
         let mut height = self.height;
         let span = self.span_from(start);
         if self.tok.kind != Tok::Assign {
-            let error = self.unexpected("'=' or '.' after the name of an attribute", "'.' or '='");
+            let error = self.unexpected("'.' or '='", "'=' or '.' after the name of an attribute");
             return Err(match self.tok.kind {
                 Tok::Eq => error.hint("a binding has one '='; '==' compares"),
                 Tok::Colon => error.hint("a binding is written 'name = value;'"),
@@ -114,7 +123,7 @@ impl<'a> Parser<'a, '_> {
     fn missing_semicolon(&self, mark: usize) -> SyntaxError {
         let path = print::attr_path(&self.path[mark..], self.symbols);
         let name = String::from_utf8_lossy(&path);
-        let error = self.unexpected(format!("';' after the value of '{name}'"), "';'");
+        let error = self.unexpected("';'", format!("';' after the value of '{name}'"));
         let error = match self.tok.kind {
             Tok::Assign => {
                 // The name in front of the `=` was taken for an argument: `a = 1 b = 2;`.
@@ -157,6 +166,7 @@ impl<'a> Parser<'a, '_> {
             self.expect_close(Tok::RParen, "')'", open, "the parenthesis")?;
             source = Some(set.add_source(expr));
         }
+        let mut names = Vec::new();
         loop {
             let span = self.tok_span();
             let (name, span) = match self.tok.kind {
@@ -175,7 +185,7 @@ impl<'a> Parser<'a, '_> {
                     }
                 },
                 _ => {
-                    let error = self.unexpected("a name or ';' after 'inherit'", "");
+                    let error = self.unexpected("", "a name or ';' after 'inherit'");
                     return Err(match self.tok.kind {
                         Tok::Comma => {
                             error.hint("inherited names are separated by blanks, not by commas")
@@ -187,6 +197,9 @@ impl<'a> Parser<'a, '_> {
                     });
                 }
             };
+            names.push((name, span));
+        }
+        for (name, span) in names {
             self.add_inherit(set, name, span, source)?;
         }
         self.bump();
@@ -268,10 +281,10 @@ impl<'a> Parser<'a, '_> {
             | Tok::Inherit => {
                 let word = String::from_utf8_lossy(self.text(self.tok)).into_owned();
                 return Err(self
-                    .unexpected("the name of an attribute", ATTRIBUTE)
+                    .unexpected(ATTR_NAME, "the name of an attribute")
                     .hint(format!("a keyword as a name needs quotes: '\"{word}\"'")));
             }
-            _ => return Err(self.unexpected("the name of an attribute", ATTRIBUTE)),
+            _ => return Err(self.unexpected(ATTR_NAME, "the name of an attribute")),
         };
         self.height = before.max(self.height);
         Ok(AttrName::Dynamic(self.alloc(expr)))

@@ -143,7 +143,7 @@ impl<'a> Parser<'a, '_> {
                     "the 'assert' is here",
                 )
             };
-            return Err(self.unexpected(expected, "';'").note(keyword, note));
+            return Err(self.unexpected("';'", expected).note(keyword, note));
         }
         self.bump();
         let body = self.expr()?;
@@ -195,9 +195,7 @@ impl<'a> Parser<'a, '_> {
                     let fun = self.nested(|p| p.operators(0))?;
                     left = self.call(start, fun, left, height)?;
                 }
-                if self.tok.kind == Tok::PipeFrom {
-                    return Err(self.mixed_pipes());
-                }
+                // What is mixed with the other pipe is left to the caller, to whom it is no part of an expression.
                 Ok(left)
             }
             Tok::PipeFrom if self.features.pipe_operators => {
@@ -207,9 +205,6 @@ impl<'a> Parser<'a, '_> {
                     let start = self.tok.start;
                     let next = self.nested(|p| p.operators(0))?;
                     chain.push((start, next, self.height));
-                }
-                if self.tok.kind == Tok::PipeInto {
-                    return Err(self.mixed_pipes());
                 }
                 let mut value = None;
                 while let Some((start, fun, height)) = chain.pop() {
@@ -221,15 +216,10 @@ impl<'a> Parser<'a, '_> {
                         Some(arg) => self.call(start, fun, arg, height)?,
                     });
                 }
-                value.ok_or_else(|| self.unexpected("an expression", ""))
+                value.ok_or_else(|| self.unexpected("", "an expression"))
             }
             _ => Ok(left),
         }
-    }
-
-    fn mixed_pipes(&self) -> SyntaxError {
-        self.unexpected("the end of the pipe", "")
-            .hint("'|>' and '<|' cannot be mixed without parentheses")
     }
 
     /// `fun arg`, where one was parsed last and the other has the height `other`.
@@ -317,7 +307,7 @@ impl<'a> Parser<'a, '_> {
     fn chained_comparison(&self, op: BinaryOp) -> SyntaxError {
         let text = operator_text(op);
         SyntaxError::new(SyntaxErrorKind::NotAssociative(text), self.tok_span())
-            .hint("comparison operators cannot be chained: use parentheses, or '&&' between two comparisons")
+            .hint("use parentheses, or '&&' between two comparisons")
     }
 
     fn has_attr(&mut self, start: u32, subject: Expr<'a>) -> Result<Expr<'a>> {
@@ -488,7 +478,7 @@ impl<'a> Parser<'a, '_> {
             Tok::Rec => {
                 self.bump();
                 let open = self.tok_span();
-                self.expect(Tok::LBrace, "'{' after 'rec'", "'{'")?;
+                self.expect(Tok::LBrace, "'{'", "'{' after 'rec'")?;
                 self.set(true, token.start, open)?
             }
             Tok::Let if self.peek_byte() == b'{' => {
@@ -508,12 +498,14 @@ impl<'a> Parser<'a, '_> {
                 }
             }
             Tok::Let => {
+                // As an operand, `let` can only be the old form.
                 self.bump();
                 return Err(self
-                    .unexpected("'{' after a 'let' that is an operand", "'{'")
+                    .unexpected("'{'", "'{' after a 'let' that is an operand or argument")
+                    .note(open, "the 'let' is here")
                     .hint("an operand or argument that begins with 'let' needs parentheses: '(let …)'"));
             }
-            _ => return Err(self.unexpected("an expression", "")),
+            _ => return Err(self.unexpected("", "an expression")),
         };
         Ok(Expr {
             span: self.span_from(token.start),
@@ -527,7 +519,7 @@ impl<'a> Parser<'a, '_> {
         let mut height = 0;
         while self.tok.kind != Tok::RBracket {
             if !self.at_simple() {
-                let error = self.unclosed_or("an element of the list or ']'", "", open, "the list");
+                let error = self.unclosed_or("", "an element of the list or ']'", open, "the list");
                 return Err(match self.tok.kind {
                     Tok::Comma => {
                         error.hint("the elements of a list are separated by blanks, not by commas")

@@ -7,13 +7,22 @@ use crate::lexer::Tok;
 use crate::span::Span;
 use crate::symbol::Symbol;
 
+/// Formals as they were read.
+struct Parsed<'a> {
+    formals: Formals<'a>,
+    /// The height of the highest default.
+    height: u32,
+    /// The error of the first name that stands twice.
+    duplicate: Option<SyntaxError>,
+}
+
 impl<'a> Parser<'a, '_> {
     pub(super) fn simple_lambda(&mut self) -> Result<Expr<'a>> {
         let start = self.tok.start;
         let arg = self.symbols.intern(self.text(self.tok));
         self.bump();
         self.bump();
-        self.lambda_body(start, Some(arg), None, 0)
+        self.lambda_body(start, Some(arg), None)
     }
 
     /// `name @ { … }: body`
@@ -22,7 +31,7 @@ impl<'a> Parser<'a, '_> {
         self.bump();
         self.bump();
         if self.tok.kind != Tok::LBrace {
-            return Err(self.unexpected("'{' and the formals of the function", "'{'"));
+            return Err(self.unexpected("'{'", "'{' and the formals of the function"));
         }
         let symbol = self.symbols.intern(self.text(name));
         let span = self.span(name.start, name.end);
@@ -50,43 +59,55 @@ impl<'a> Parser<'a, '_> {
         let open = self.tok_span();
         let start = name.map_or(open.start, |(_, span)| span.start);
         self.bump();
-        let (formals, height) = self.formals(open)?;
+        let mut formals = self.formals(open)?;
         let mut arg = name;
         if self.tok.kind == Tok::At && arg.is_none() {
             self.bump();
             if self.tok.kind != Tok::Id {
-                return Err(self.unexpected("a name for the whole argument", "identifier"));
+                return Err(self.unexpected("identifier", "a name for the whole argument"));
             }
             arg = Some((self.symbols.intern(self.text(self.tok)), self.tok_span()));
             self.bump();
         }
         if self.tok.kind != Tok::Colon {
             return Err(if arg.is_some() {
-                self.unexpected("':' and the body of the function", "':'")
+                self.unexpected("':'", "':' and the body of the function")
             } else {
-                self.unexpected("':' or '@' after the formals of a function", "':' or '@'")
+                self.unexpected("':' or '@'", "':' or '@' after the formals of a function")
             }
             .note(open, "the formals are opened here"));
         }
-        if let Some((symbol, span)) = arg
-            && let Some(formal) = formals.formals.iter().find(|f| f.name == symbol)
+        if formals.duplicate.is_none()
+            && let Some((symbol, span)) = arg
+            && let Some(formal) = formals.formals.formals.iter().find(|f| f.name == symbol)
         {
-            return Err(self.duplicate_formal(symbol, span, formal.span));
+            formals.duplicate = Some(self.duplicate_formal(symbol, span, formal.span));
         }
         self.bump();
-        self.lambda_body(start, arg.map(|(symbol, _)| symbol), Some(formals), height)
+        self.lambda_body(start, arg.map(|(symbol, _)| symbol), Some(formals))
     }
 
     fn lambda_body(
         &mut self,
         start: u32,
         arg: Option<Symbol>,
-        formals: Option<Formals<'a>>,
-        formals_height: u32,
+        formals: Option<Parsed<'a>>,
     ) -> Result<Expr<'a>> {
         let body = self.expr()?;
         let span = self.span_from(start);
-        self.set_height(self.height.max(formals_height) + 1, span)?;
+        let mut height = self.height;
+        let formals = match formals {
+            None => None,
+            Some(parsed) => {
+                // As Nix does, names are compared when the function is complete.
+                if let Some(error) = parsed.duplicate {
+                    return Err(error);
+                }
+                height = height.max(parsed.height);
+                Some(parsed.formals)
+            }
+        };
+        self.set_height(height + 1, span)?;
         let body = self.alloc(body);
         let lambda = self.arena.alloc(Lambda { arg, formals, body });
         Ok(Expr {
@@ -95,12 +116,13 @@ impl<'a> Parser<'a, '_> {
         })
     }
 
-    /// The formals after `{`, with the `}`, and the height of the highest default.
-    fn formals(&mut self, open: Span) -> Result<(Formals<'a>, u32)> {
+    /// The formals after `{`, with the `}`.
+    fn formals(&mut self, open: Span) -> Result<Parsed<'a>> {
         let mut formals: Vec<Formal<'a>> = Vec::new();
         let mut seen = rustc_hash::FxHashMap::default();
         let mut ellipsis = false;
         let mut height = 0;
+        let mut duplicate = None;
         loop {
             match self.tok.kind {
                 Tok::Id => {}
@@ -120,8 +142,8 @@ impl<'a> Parser<'a, '_> {
                 Tok::RBrace => break,
                 _ => {
                     return Err(self.unclosed_or(
-                        "the name of a formal, '...' or '}'",
                         "identifier or '...' or '}'",
+                        "the name of a formal, '...' or '}'",
                         open,
                         "the list of formals",
                     ));
@@ -129,8 +151,10 @@ impl<'a> Parser<'a, '_> {
             }
             let span = self.tok_span();
             let name = self.symbols.intern(self.text(self.tok));
-            if let Some(first) = seen.insert(name, span) {
-                return Err(self.duplicate_formal(name, span, first));
+            if let Some(first) = seen.insert(name, span)
+                && duplicate.is_none()
+            {
+                duplicate = Some(self.duplicate_formal(name, span, first));
             }
             self.bump();
             let default = if self.tok.kind == Tok::Question {
@@ -151,18 +175,18 @@ impl<'a> Parser<'a, '_> {
                 Tok::RBrace => break,
                 Tok::Assign => {
                     return Err(self
-                        .unclosed_or("',' or '}'", "'}' or ','", open, "the list of formals")
+                        .unclosed_or("'}' or ','", "',' or '}'", open, "the list of formals")
                         .hint("a default is written with '?': '{ name ? value }'"));
                 }
                 Tok::Id => {
                     return Err(self
-                        .unclosed_or("',' or '}'", "'}' or ','", open, "the list of formals")
+                        .unclosed_or("'}' or ','", "',' or '}'", open, "the list of formals")
                         .hint("formals are separated by commas"));
                 }
                 _ => {
                     return Err(self.unclosed_or(
-                        "',' or '}'",
                         "'}' or ','",
+                        "',' or '}'",
                         open,
                         "the list of formals",
                     ));
@@ -174,7 +198,11 @@ impl<'a> Parser<'a, '_> {
             formals: self.arena.alloc_slice_copy(&formals),
             ellipsis,
         };
-        Ok((formals, height))
+        Ok(Parsed {
+            formals,
+            height,
+            duplicate,
+        })
     }
 
     fn duplicate_formal(&self, name: Symbol, span: Span, first: Span) -> SyntaxError {

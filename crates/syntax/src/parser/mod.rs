@@ -221,12 +221,12 @@ impl<'a> Parser<'a, '_> {
     }
 
     /// Takes the next token, which must be of `kind`.
-    fn expect(&mut self, kind: Tok, expected: &'static str, listed: &'static str) -> Result<()> {
+    fn expect(&mut self, kind: Tok, expecting: &'static str, expected: &'static str) -> Result<()> {
         if self.tok.kind == kind {
             self.bump();
             Ok(())
         } else {
-            Err(self.unexpected(expected, listed))
+            Err(self.unexpected(expecting, expected))
         }
     }
 
@@ -234,7 +234,7 @@ impl<'a> Parser<'a, '_> {
     fn expect_close(
         &mut self,
         kind: Tok,
-        listed: &'static str,
+        expected: &'static str,
         open: Span,
         what: &'static str,
     ) -> Result<()> {
@@ -242,39 +242,55 @@ impl<'a> Parser<'a, '_> {
             self.bump();
             return Ok(());
         }
-        Err(self.unclosed_or(listed, listed, open, what))
+        Err(self.unclosed_or(expected, expected, open, what))
     }
 
     /// The error when something opened at `open` is not closed by the next token.
     fn unclosed_or(
         &self,
+        expecting: &'static str,
         expected: impl Into<Cow<'static, str>>,
-        listed: &'static str,
         open: Span,
         what: &'static str,
     ) -> SyntaxError {
-        self.unexpected(expected, listed)
+        self.unexpected(expecting, expected)
             .note(open, format!("{what} is opened here"))
     }
 
-    /// The error that the next token cannot stand where it stands; `expected` could, and Nix calls it `listed`.
+    /// The error that the next token cannot stand where it stands: with what Nix's parser says it expected, and the same
+    /// in words.
     fn unexpected(
         &self,
+        expecting: &'static str,
         expected: impl Into<Cow<'static, str>>,
-        listed: &'static str,
     ) -> SyntaxError {
         let span = self.tok_span();
-        if matches!(self.tok.kind, Tok::PipeFrom | Tok::PipeInto) && !self.features.pipe_operators {
-            return SyntaxError::new(SyntaxErrorKind::FeatureDisabled("pipe-operators"), span);
-        }
-        if self.tok.kind == Tok::OpenComment {
-            return SyntaxError::new(SyntaxErrorKind::OpenComment { listed }, span)
-                .hint("the comment is not closed: close it with '*/'");
+        match self.tok.kind {
+            Tok::PipeFrom | Tok::PipeInto if !self.features.pipe_operators => {
+                return SyntaxError::new(SyntaxErrorKind::FeatureDisabled("pipe-operators"), span);
+            }
+            Tok::OpenComment => {
+                // Nix reads a division, and then a multiplication.
+                let operand = matches!(
+                    expecting,
+                    "end of file" | "';'" | "')'" | "'}'" | "'then'" | "'else'"
+                );
+                return SyntaxError::new(
+                    SyntaxErrorKind::Unclosed {
+                        what: "the comment",
+                        found: if operand { "'*'" } else { "'/'" },
+                        expecting: if operand { "" } else { expecting },
+                    },
+                    span,
+                )
+                .hint("close it with '*/'");
+            }
+            _ => {}
         }
         let error = SyntaxError::new(
             SyntaxErrorKind::Unexpected {
-                found: self.describe(),
-                listed,
+                found: self.tok.kind.name(),
+                expecting,
                 expected: expected.into(),
             },
             span,
@@ -288,6 +304,9 @@ impl<'a> Parser<'a, '_> {
                 error.hint("a function that is an operand or argument needs parentheses: '(x: …)'")
             }
             Tok::Assign => error.hint("bindings stand in '{ … }' or 'let … in'; equality is '=='"),
+            Tok::PipeFrom | Tok::PipeInto => {
+                error.hint("'|>' and '<|' cannot be mixed without parentheses")
+            }
             Tok::Else => error.hint("each 'else' belongs to one 'if … then …'"),
             Tok::Unknown => match self.text(self.tok) {
                 b"&" => error.hint("the logical 'and' is '&&'"),
@@ -295,29 +314,27 @@ impl<'a> Parser<'a, '_> {
                 b"'" => error.hint("strings are written \"…\" or ''…''"),
                 b"%" => error.hint("there is no remainder operator; 'a - b * (a / b)' computes it"),
                 b"^" => error.hint("there is no power operator"),
-                [c] if !c.is_ascii() => {
-                    error.hint("beyond ASCII, characters may stand only in strings and comments")
-                }
-                _ => error,
+                _ => error.hint(self.unknown()),
             },
             _ => error,
         }
     }
 
-    /// The next token, as Nix's messages name it.
-    fn describe(&self) -> Cow<'static, str> {
-        Cow::Borrowed(match self.tok.kind {
-            Tok::Eof => "end of file",
-            Tok::Id => "identifier",
-            Tok::Int => "integer",
-            Tok::Float => "floating-point literal",
-            Tok::Path => "path",
-            Tok::HomePath => "'~/…' path",
-            Tok::SearchPath => "'<…>' path",
-            Tok::Uri => "URI",
-            Tok::IndentedQuote => "start of an indented string",
-            Tok::Unknown => "invalid token",
-            _ => return format!("'{}'", String::from_utf8_lossy(self.text(self.tok))).into(),
-        })
+    /// What the next character is, which begins no token.
+    fn unknown(&self) -> String {
+        let start = self.tok.start as usize;
+        match self.src[start] {
+            c if c.is_ascii_control() => format!("a control character, 0x{c:02x}, begins no token"),
+            c if c.is_ascii() => format!("'{}' begins no token", char::from(c)),
+            c => {
+                let bytes = &self.src[start..self.src.len().min(start + 4)];
+                let text = String::from_utf8_lossy(bytes);
+                let what = match text.chars().next() {
+                    Some(char) if char != char::REPLACEMENT_CHARACTER => format!("'{char}'"),
+                    _ => format!("the byte 0x{c:02x}"),
+                };
+                format!("{what}: beyond ASCII, characters may stand only in strings and comments")
+            }
+        }
     }
 }

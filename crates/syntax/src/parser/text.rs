@@ -116,8 +116,8 @@ impl<'a> Parser<'a, '_> {
         if self.tok.kind != Tok::RBrace {
             return Err(self
                 .unclosed_or(
-                    "'}' after the interpolated expression",
                     "'}'",
+                    "'}' after the interpolated expression",
                     dollar,
                     "the interpolation",
                 )
@@ -133,9 +133,10 @@ impl<'a> Parser<'a, '_> {
         let mut pos = start;
         let mut copied = start;
         let mut escaped = false;
+        let mut null = None;
         let end = loop {
             let Some(&c) = src.get(pos) else {
-                return Err(self.unclosed("'\"'", open, "the string"));
+                return Err(unclosed(open, "the string", "'\"'").hint("close it with '\"'"));
             };
             match c {
                 b'"' => break pos,
@@ -161,26 +162,38 @@ impl<'a> Parser<'a, '_> {
                         }
                     } else {
                         let Some(&next) = next else {
-                            return Err(self.unclosed("'\"'", open, "the string"));
+                            return Err(
+                                unclosed(open, "the string", "'\"'").hint("close it with '\"'")
+                            );
                         };
                         // An escaped null byte is accepted: Nix does not look behind the backslash.
                         self.buffer.push(unescape(next));
                     }
                     copied = pos;
                 }
-                0 => return Err(self.null_byte(pos)),
+                0 => {
+                    null.get_or_insert(pos);
+                    pos += 1;
+                }
                 _ => pos += 1,
             }
         };
-        if !escaped {
-            return Ok((&src[start..end], end));
+        let text = if escaped {
+            self.buffer.extend_from_slice(&src[copied..end]);
+            self.arena.alloc_slice_copy(&self.buffer)
+        } else {
+            &src[start..end]
+        };
+        match null {
+            None => Ok((text, end)),
+            Some(pos) => Err(self.null_byte(pos, text)),
         }
-        self.buffer.extend_from_slice(&src[copied..end]);
-        Ok((self.arena.alloc_slice_copy(&self.buffer), end))
     }
 
-    fn null_byte(&self, pos: usize) -> SyntaxError {
-        SyntaxError::new(SyntaxErrorKind::NullByte, self.place(pos, pos + 1))
+    /// The error of the null byte at `pos`, in a string with the text `text`.
+    fn null_byte(&self, pos: usize, text: &[u8]) -> SyntaxError {
+        let text = String::from_utf8_lossy(text).replace('\0', "␀");
+        SyntaxError::new(SyntaxErrorKind::NullByte(text), self.place(pos, pos + 1))
     }
 
     pub(super) fn indented_string(&mut self) -> Result<ExprKind<'a>> {
@@ -283,7 +296,12 @@ impl<'a> Parser<'a, '_> {
                     Some(b'$') => Ok(Indented::Escaped(b"$", start + 3)),
                     Some(b'\'') => Ok(Indented::Escaped(b"''", start + 3)),
                     Some(b'\\') => match src.get(start + 3) {
-                        None => Err(self.unclosed(INDENTED, open, "the indented string")),
+                        None => Err(unclosed(
+                            open,
+                            "the indented string",
+                            "indented string or '${' or end of an indented string",
+                        )
+                        .hint("close it with \"''\"")),
                         Some(&c) => Ok(Indented::Escaped(
                             self.arena.alloc_slice_copy(&[unescape(c)]),
                             start + 4,
@@ -298,13 +316,18 @@ impl<'a> Parser<'a, '_> {
         loop {
             match memchr::memchr3(b'$', b'\'', 0, src.get(pos..).unwrap_or_default()) {
                 None => {
-                    return Err(self.unclosed(INDENTED, open, "the indented string"));
+                    return Err(unclosed(
+                        open,
+                        "the indented string",
+                        "indented string or '${' or end of an indented string",
+                    )
+                    .hint("close it with \"''\""));
                 }
                 Some(n) => pos += n,
             }
             match (src[pos], at(pos + 1)) {
-                (0, _) => return Err(self.null_byte(pos)),
-                (_, Some(0)) => return Err(self.null_byte(pos + 1)),
+                (0, _) => return Err(self.null_in_indented(start, pos)),
+                (_, Some(0)) => return Err(self.null_in_indented(start, pos + 1)),
                 (b'$', Some(b'{' | b'\'')) | (b'\'', Some(b'\'' | b'$')) => {
                     return Ok(Indented::Text(pos));
                 }
@@ -314,11 +337,14 @@ impl<'a> Parser<'a, '_> {
         }
     }
 
-    /// The error that the string that was opened at `open` goes on to the end of the text.
-    fn unclosed(&self, listed: &'static str, open: Span, what: &'static str) -> SyntaxError {
-        let end = self.place(self.src.len(), self.src.len());
-        SyntaxError::new(SyntaxErrorKind::Unclosed { listed }, end)
-            .note(open, format!("{what} is opened here"))
+    /// The error of the null byte at `pos`, in a piece that begins at `start`.
+    fn null_in_indented(&self, start: usize, pos: usize) -> SyntaxError {
+        let rest = &self.src[pos..];
+        let end = rest
+            .windows(2)
+            .position(|two| matches!(two, b"''" | b"${"))
+            .unwrap_or(rest.len());
+        self.null_byte(pos, &self.src[start..pos + end])
     }
 
     /// A path: the tokens are taken by the parser, since its parts are not separated by anything.
@@ -414,9 +440,6 @@ impl<'a> Parser<'a, '_> {
     }
 }
 
-/// What may follow in an indented string, as Nix lists it.
-const INDENTED: &str = "indented string or '${' or end of an indented string";
-
 /// What comes next in an indented string.
 enum Indented<'a> {
     Close,
@@ -425,6 +448,15 @@ enum Indented<'a> {
     Text(usize),
     /// What an escape stands for, and where it ends.
     Escaped(&'a [u8], usize),
+}
+
+fn unclosed(open: Span, what: &'static str, expecting: &'static str) -> SyntaxError {
+    let kind = SyntaxErrorKind::Unclosed {
+        what,
+        found: "end of file",
+        expecting,
+    };
+    SyntaxError::new(kind, open)
 }
 
 fn unescape(c: u8) -> u8 {
