@@ -8,6 +8,36 @@ use crate::support::ran::Ran;
 /// The arguments of `nix-instantiate` that fail, one case a line.
 const CASES: &str = include_str!("error_lines.txt");
 
+/// What fails with Nix's whole text: arguments of `nix-instantiate --eval`, one case a line.
+const WHOLE: &str = r#"-E 'import ./around.nix'
+-E 'import ./around.nix' --show-trace
+undefined.nix -A bad
+last.nix -A b
+-E '1 - "a"'
+-E '{ abc = 1; }.abd'
+-E '({ a, bc }: a) { a = 1; bd = 2; }'
+-E '({ a }: a) 1'
+-E '(x: x).a'
+-E 'builtins.head [ ]'
+-E 'builtins.map (x: x) 1'
+-E 'if 1 then 2 else 3'
+-E '1 && true'
+-E '1 // { }'
+-E '!1'
+-E 'null < null'
+-E '1 / 0'
+-E '"${1}"'
+-E '"a" + { }'
+-E 'throw "a\nb"'
+-E 'builtins.addErrorContext "more\nlines" (1 + null)'
+-E 'builtins.elemAt [ 1 ] 2'
+-E 'toString [ { } ]'
+-E 'let x = x; in x'
+-E 'builtins.fromJSON "{"'
+-E 'rec { a = b; b = a; }.a'
+-E 'import ./nowhere.nix'
+-E 'let f = n: throw "deep ${toString n}"; in builtins.foldl'"'"' (a: n: a + f n) 0 [ 1 2 ]'"#;
+
 /// The message: behind the first `error:`, or, where a trace comes first, behind the second.
 fn first_line(ran: &Ran) -> String {
     let mut lines = ran
@@ -70,6 +100,24 @@ for_each_user! {
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     }
 
+    /// Traces, places with the lines around them, and suggestions are printed as Nix prints them.
+    fn whole_messages(world) {
+        world.write("around.nix", "let\n  f = x: x + \"a\";\n  g = y:\n    f y;\nin\ng 1\n");
+        world.write("undefined.nix", "{\n  long = 1;\n\n  bad = undefined;\n}\n");
+        world.write("last.nix", "{ a = 1; b =\n  true + 1; }");
+        for arguments in WHOLE.lines() {
+            let stock = oracle::shell(
+                "nix-instantiate",
+                &world.root().join("stock"),
+                &world.path(""),
+                &format!("--eval {arguments}"),
+            );
+            let ours = world.shell(&format!("\"$xbuild\" instantiate --eval {arguments}"));
+            assert_eq!(ours.stderr, stock.stderr, "{arguments}");
+            assert_eq!((ours.code, stock.code), (1, 1), "{arguments}");
+        }
+    }
+
     /// Limits of memory, stack and file handles.
     fn limits(world) {
         world.write("set.nix", "{ a = 1; }");
@@ -81,7 +129,13 @@ for_each_user! {
             "lists.nix",
             "builtins.length (builtins.foldl' (a: n: a ++ builtins.genList (x: [ x n ]) 100000) [ ] (builtins.genList (x: x) 1000))",
         );
-        for file in ["memory.nix", "lists.nix"] {
+        world.write("long.nix", "builtins.length (builtins.genList (x: x) 1000000000)");
+        world.write("concat.nix", "let l = builtins.genList (x: x) 100000; in builtins.length (builtins.concatMap (x: l) l)");
+        world.write(
+            "replace.nix",
+            "let double = s: n: if n == 0 then s else double (s + s) (n - 1); in builtins.stringLength (builtins.replaceStrings [ \"\" ] [ (double \"0123456789\" 10) ] (double \"0123456789\" 20))",
+        );
+        for file in ["memory.nix", "lists.nix", "long.nix", "concat.nix", "replace.nix"] {
             let script = format!("ulimit -v 1500000; exec \"$xbuild\" eval {file}");
             let ran = world.shell(&script).fails(1).says(&["error: out of memory"]);
             assert_eq!(ran.stderr, "error: out of memory\n");

@@ -97,7 +97,7 @@ for_each_user! {
         assert!(world.path("repl-result-out").symlink_metadata().is_ok());
     }
 
-    /// With editing, completion, history and Ctrl-C.
+    /// With editing, completion, history, and Ctrl-C within builtins that take long.
     fn terminal(world) {
         let script = r#"
 mkfifo typed
@@ -122,10 +122,23 @@ printf '%s\r' 'builtins.trace "begun" (builtins.genericClosure { startSet = [ { 
 shows 'trace: begun'
 printf '\003' >&4
 shows 'interrupted by the user'
-prompts 4
+line=4
+while read -r long; do
+  prompts $line
+  printf '%s\r' "builtins.trace \"begun $line\" ($long)" >&4
+  shows "trace: begun $line"
+  printf '\003' >&4
+  for i in $(seq 400); do if [ "$(grep -ac 'interrupted by the user' shown)" -ge $((line - 2)) ]; then break; fi; sleep 0.05; done
+  line=$((line + 1))
+done <<'END'
+builtins.length (builtins.genList (x: x) 2000000000)
+builtins.split "((a*)*)*b" (builtins.concatStringsSep "" (builtins.genList (x: "a") 100000))
+builtins.replaceStrings (builtins.genList (x: "a${toString x}") 50000) (builtins.genList (x: "") 50000) (builtins.concatStringsSep "" (builtins.genList (x: "a") 1000000))
+END
+prompts $line
 printf '%s\r' '40 + 2' >&4
 shows 42
-prompts 5
+prompts $((line + 1))
 printf '\004' >&4
 exec 4>&-
 wait

@@ -140,6 +140,133 @@ fn trees() {
     lfs.fails(1).says(&["xbuild has no Git LFS"]);
 }
 
+/// A zip archive: a directory `top` with a file, a program, a link, and directories with and without files.
+const ZIP: &str = "
+UEsDBAoAAAAAAKMgQyoAAAAAAAAAAAAAAAAEABwAdG9wL1VUCQADcoN7OtYRCmt1eAsAAQQAAAAABAAAAABQSwMECgAAAAAAoyBDKp+oF/gEAAAABAAAAAcA
+HAB0b3Avb25lVVQJAANyg3s61hEKa3V4CwABBAAAAAAEAAAAAG9uZQpQSwMECgAAAAAAoyBDKgAAAAAAAAAAAAAAAAoAHAB0b3AvZW1wdHkvVVQJAANyg3s6
+1hEKa3V4CwABBAAAAAAEAAAAAFBLAwQKAAAAAACjIEMq8YZsegMAAAADAAAACAAcAHRvcC9saW5rVVQJAANyg3s61hEKa3V4CwABBAAAAAAEAAAAAG9uZVBL
+AwQKAAAAAACjIEMqAAAAAAAAAAAAAAAACAAcAHRvcC9zdWIvVVQJAANyg3s61hEKa3V4CwABBAAAAAAEAAAAAFBLAwQUAAAACACjIEMqdgWkiAQCAABEBAAA
+DwAcAHRvcC9zdWIvbnVtYmVyc1VUCQADcoN7OtYRCmt1eAsAAQQAAAAABAAAAAAd08sRBSEMA8G7okECDOSf2I737nqfaWFFU0tbpaOrJw/ZcuQpL3nLJR/5
+yk8ZipUoU1nKVko5ylWe5tC0Jh85NZfm1izNo3k1n9bQsla0+MaltbVK62hdrac9tK0d7anND9rapX20r/ZTDZVVUU3VUvF7S3VUV/V0ho51ojN1ls7W4e8c
+navzdIeudaM7dZfu1i1d/u3VfXpDz3rRm3pLb+uV3tEjRtcgx6DHIMigyCDJoMkgyqDKIMvg7s/GXYfrcp2u23W8rtf56GcCOt2XOxqaiKaiyWg6mpCmpElp
+Wno2BHfkND1NUFPUJDVNTVRT1WT1ajHuKGvSmrYmrqlr8pq+JrAp7N203BHZVDaZTWcT2pQ2qU1rE9vVG+CO3ia4KW6Sm+YmuqluspvuPj0W7khv2pv4pr7J
+b/obACNgCHx7VdyhYBiMg4EwEobCWBgMo+HX8+v9MUA8gkfwCB7BI3gEj+ARPOIeKnd4BI/gETyCR/AIHuk996D/RXPXm+5R96p71r3rHjYewSN4ZPb0ucMj
+eASP4BE8gkfwCB7BI6vfCHd4BI/gETyCR/AIHsEjeGT3Y+IOj+ARPIJH8AgewSN4BI9Uvzru8AgewSN4BI/gETyCR/DI6efJHR7BI3gEj+ARPIJH8Ageuf2O
+ucMjeASP4BE8gkfwCB7BI68ffL/4oQ9QSwMECgAAAAAAoyBDKh2d+wQKAAAACgAAAAcAHAB0b3AvcnVuVVQJAANyg3s61hEKa3V4CwABBAAAAAAEAAAAACMh
+L2Jpbi9zaApQSwECHgMKAAAAAACjIEMqAAAAAAAAAAAAAAAABAAYAAAAAAAAABAA7UEAAAAAdG9wL1VUBQADcoN7OnV4CwABBAAAAAAEAAAAAFBLAQIeAwoA
+AAAAAKMgQyqfqBf4BAAAAAQAAAAHABgAAAAAAAEAAACkgT4AAAB0b3Avb25lVVQFAANyg3s6dXgLAAEEAAAAAAQAAAAAUEsBAh4DCgAAAAAAoyBDKgAAAAAA
+AAAAAAAAAAoAGAAAAAAAAAAQAO1BgwAAAHRvcC9lbXB0eS9VVAUAA3KDezp1eAsAAQQAAAAABAAAAABQSwECHgMKAAAAAACjIEMq8YZsegMAAAADAAAACAAY
+AAAAAAAAAAAA/6HHAAAAdG9wL2xpbmtVVAUAA3KDezp1eAsAAQQAAAAABAAAAABQSwECHgMKAAAAAACjIEMqAAAAAAAAAAAAAAAACAAYAAAAAAAAABAA7UEM
+AQAAdG9wL3N1Yi9VVAUAA3KDezp1eAsAAQQAAAAABAAAAABQSwECHgMUAAAACACjIEMqdgWkiAQCAABEBAAADwAYAAAAAAABAAAApIFOAQAAdG9wL3N1Yi9u
+dW1iZXJzVVQFAANyg3s6dXgLAAEEAAAAAAQAAAAAUEsBAh4DCgAAAAAAoyBDKh2d+wQKAAAACgAAAAcAGAAAAAAAAQAAAO2BmwMAAHRvcC9ydW5VVAUAA3KD
+ezp1eAsAAQQAAAAABAAAAABQSwUGAAAAAAcABwAlAgAA5gMAAAAA
+";
+
+#[test]
+fn zip_archives() {
+    let places = Places::new("flake-zip");
+    places.world.write("tree.base64", ZIP);
+    places.shell("base64 -d tree.base64 >tree.zip; head -c 700 tree.zip >cut.zip; printf 'PK\\003\\004' >none.zip");
+    let dir = places.dir();
+    for url in [
+        format!("file://{dir}/tree.zip"),
+        format!("tarball+file://{dir}/tree.zip"),
+    ] {
+        places.same_value(&format!("{ATTRS} (builtins.fetchTree {url:?})"));
+    }
+    places.same_value(&format!(
+        "{ATTRS} (builtins.fetchTarball \"file://{dir}/tree.zip\")"
+    ));
+    for broken in ["cut", "none"] {
+        let expression = format!("builtins.fetchTarball \"file://{dir}/{broken}.zip\"");
+        places
+            .ours("", &["eval", "-E", &expression])
+            .fails(1)
+            .says(&["cannot read the archive"]);
+    }
+}
+
+/// A stand-in for Mercurial, with the one changeset that a directory `.hg` tells.
+const HG: &str = r#"#!/bin/sh
+set -eu
+command=$1; shift
+repository= template= flags= rest=
+while [ $# -gt 0 ]; do
+  case $1 in
+    -R) repository=$2; shift ;;
+    -r) wanted=$2; shift ;;
+    --template) template=$2; shift ;;
+    --) ;;
+    -*) flags="$flags $1" ;;
+    *) rest="$rest $1" ;;
+  esac
+  shift
+done
+known() { [ "$wanted" = default ] || [ "$wanted" = "$(cat "$repository/.hg/node")" ] || { echo "abort: unknown revision '$wanted'" >&2; exit 255; }; }
+case $command in
+  status) case $flags in *--print0*) printf 'a\0sub/b\0' ;; *) cat "$repository/.hg/changes" ;; esac ;;
+  branch) echo feature ;;
+  clone) set -- $rest; [ -d "${1#file://}/.hg" ] || { echo "abort: repository ${1#file://} not found" >&2; exit 255; }; cp -r "${1#file://}" "$2" ;;
+  pull) cp -r "${rest# }/.hg" "$repository/" ;;
+  log) known; case $template in 1) printf 1 ;; *) printf '%s 7 default' "$(cat "$repository/.hg/node")" ;; esac ;;
+  archive) known; mkdir -p $rest; cp -r "$repository/.hg/tree/." $rest; echo >"${rest# }/.hg_archival.txt" ;;
+esac
+"#;
+
+#[test]
+fn mercurial() {
+    let places = Places::new("flake-mercurial");
+    let dir = places.dir();
+    let missing = places.ours(
+        "",
+        &[
+            "eval",
+            "-E",
+            &format!("builtins.fetchMercurial \"{dir}/repo\""),
+        ],
+    );
+    missing
+        .fails(1)
+        .says(&["cannot run 'hg'", "hint: install Mercurial"]);
+    places.world.write("bin/hg", HG);
+    let node = "0123456789abcdef0123456789abcdef01234567";
+    places.shell(&format!(
+        "chmod +x bin/hg; mkdir -p repo/.hg/tree/sub repo/sub; cd repo; echo {node} >.hg/node; echo 1 >.hg/tree/a; echo 2 >.hg/tree/sub/b
+         echo changed >a; echo 2 >sub/b; echo untracked >c; : >.hg/changes; cp -r ../repo ../dirty; echo 'M a' >../dirty/.hg/changes"
+    ));
+    for value in [
+        format!("{ATTRS} (builtins.fetchMercurial \"{dir}/repo\")"),
+        format!("{ATTRS} (builtins.fetchMercurial \"{dir}/dirty\")"),
+        format!(
+            "{ATTRS} (builtins.fetchMercurial {{ url = \"file://{dir}/repo\"; rev = \"default\"; name = \"n\"; }})"
+        ),
+        format!("{ATTRS} (builtins.fetchMercurial {{ url = {dir}/repo; rev = \"{node}\"; }})"),
+        format!("{ATTRS} (builtins.fetchTree \"hg+file://{dir}/repo\")"),
+        format!("{ATTRS} (builtins.fetchTree \"hg+file://{dir}/repo?rev={node}\")"),
+        format!("{ATTRS} (builtins.fetchTree {{ type = \"hg\"; url = \"file://{dir}/dirty\"; }})"),
+    ] {
+        places.same_value(&value);
+    }
+    for error in [
+        format!("builtins.fetchMercurial \"{dir}/nowhere\""),
+        format!("builtins.fetchTree \"hg+file://{dir}/repo?ref=other\""),
+        format!(
+            "builtins.fetchTree {{ type = \"hg\"; url = \"file://{dir}/repo\"; ref = \"-a\"; }}"
+        ),
+        format!(
+            "builtins.fetchTree \"hg+file://{dir}/repo?rev=1123456789abcdef0123456789abcdef01234567\""
+        ),
+    ] {
+        places.same_error(&error);
+    }
+    let unclean = ["eval", "--no-allow-dirty", "-E"];
+    let expression = format!("builtins.fetchMercurial \"{dir}/dirty\"");
+    let refused = places.ours("", &[&unclean[..], &[expression.as_str()]].concat());
+    refused
+        .fails(1)
+        .says(&[&format!("Mercurial tree '{dir}/dirty' is unclean")]);
+}
+
 #[test]
 fn features_open_the_doors() {
     let places = Places::new("flake-features");

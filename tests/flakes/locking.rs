@@ -343,6 +343,83 @@ fn registries_name_flakes() {
     ]);
 }
 
+#[test]
+fn templates() {
+    let places = flakes("flake-templates");
+    places.world.write(
+        "templates/flake.nix",
+        r#"{ outputs = { self }: { templates = {
+          one = { path = ./one; description = "d"; welcomeText = "Welcome\n"; };
+          default = { path = "${./one}"; description = "d"; };
+          missing = { path = ./nowhere; description = "d"; };
+          pathless = { description = "d"; };
+        }; }; }"#,
+    );
+    places.shell(
+        "mkdir -p templates/one/sub templates/one/empty; cd templates/one; echo 1 >a; echo 2 >sub/b; ln -s a link; echo x >run; chmod +x run
+         cd ../..; for d in both stock ours; do mkdir $d; cd $d; git init -q; cd ..; done",
+    );
+    let template = format!("path:{}/templates", places.dir());
+    let both = |args: &[&str]| {
+        let stock = places.stock("stock", args);
+        let ours = places.ours("ours", args);
+        assert_eq!(
+            ours.code,
+            stock.code,
+            "{}\n{}",
+            ours.report(),
+            stock.report()
+        );
+        let trees = places.shell(
+            "for d in stock ours; do (cd $d; find . -name .git -prune -o -print -exec stat -c '%A' {} + | sort; git status --short) >$d.tree; done; diff stock.tree ours.tree",
+        );
+        assert_eq!(trees.stdout, "");
+        ours
+    };
+    both(&["flake", "init", "-t", &template]).says(&["wrote: ", "sub/b"]);
+    let one = format!("{template}#one");
+    both(&["flake", "init", "-t", &one]).says(&["skipping identical file: ", "Welcome"]);
+    for dir in ["stock", "ours"] {
+        places.shell(&format!("cd {dir}; echo changed >a; ln -sfn b link"));
+    }
+    both(&["flake", "init", "-t", &one]).says(&[
+        "refusing to overwrite existing file",
+        "encountered 2 conflicts - see above",
+    ]);
+    both(&["flake", "new", "-t", &one, "new/dir"]);
+    both(&[
+        "flake",
+        "new",
+        "-t",
+        &format!("{template}#pathless"),
+        "other",
+    ])
+    .says(&["attribute 'templates.pathless.path' does not exist"]);
+    both(&[
+        "flake",
+        "new",
+        "-t",
+        &format!("{template}#missing"),
+        "other",
+    ]);
+    both(&["flake", "new", "-t", &format!("{template}#on"), "other"])
+        .says(&["does not provide attribute 'templates.on' or 'on'"]);
+}
+
+#[test]
+fn names_stand_for_what_the_command_line_says() {
+    let places = flakes("flake-overrides");
+    let dir = places.dir();
+    places.ours("top", &["flake", "lock"]).succeeds();
+    places.same("top", &["eval", "--inputs-from", ".", "leaf#y"]);
+    let leaf = format!("path:{dir}/leaf");
+    places.same(
+        "top",
+        &["eval", "--override-flake", "named", &leaf, "named#y"],
+    );
+    places.same_failure("top", &["eval", "--inputs-from", ".", "nowhere#x"]);
+}
+
 /// `realise`, `instantiate` and `derivation show` take outputs of flakes, too.
 #[test]
 fn outputs_are_installables() {

@@ -34,6 +34,12 @@ impl Places {
         path.display().to_string().trim_end_matches('/').to_owned()
     }
 
+    /// `PATH`, with the programs that the test has in `bin` before all others.
+    fn search_path(&self) -> String {
+        let others = std::env::var("PATH").unwrap_or_default();
+        format!("{}/bin:{others}", self.dir())
+    }
+
     /// `nix ARGS` of stock Nix, in the directory `dir`.
     pub(crate) fn stock(&self, dir: &str, args: &[&str]) -> Ran {
         let oracle = std::env::var_os("XBUILD_ORACLE")
@@ -58,6 +64,7 @@ impl Places {
             )
             .env("HOME", root.join("home"))
             .env("XDG_CACHE_HOME", root.join("stock-cache"))
+            .env("PATH", self.search_path())
             .env_remove("NIX_PATH");
         let output = command
             .output()
@@ -70,6 +77,8 @@ impl Places {
         let mut command = self.world.command(args);
         command
             .args(["--option", "experimental-features", FEATURES])
+            .env("NIX_CONFIG", "flake-registry =")
+            .env("PATH", self.search_path())
             .current_dir(self.world.path(dir));
         let output = command.output().expect("run xbuild");
         Ran::new(format!("{command:?}"), &output)

@@ -9,7 +9,7 @@ use xbuild_eval::{EvalError, Evaluator, Pos, Value};
 use xbuild_flake::outputs::{self, Target, attr_paths};
 use xbuild_flake::{FlakeOptions, Flakes, LockFlags, LockedFlake, apply_config, parse_input_path};
 use xbuild_flake_ref::{FlakeRef, ParseOptions, RefError, is_flake_id};
-use xbuild_inputs::{Which, lookup};
+use xbuild_inputs::is_known;
 use xbuild_realise::{StoreHost, Wanted};
 
 use crate::args::{Inputs, LockArgs};
@@ -76,7 +76,7 @@ pub(crate) fn named(session: &Session, place: &str) -> Result<Option<(FlakeRef, 
     };
     // A name alone may be a slip: only a registry makes it a flake.
     let registries = session.input_options().registries;
-    if place.contains('#') || lookup(&registries, &reference.input, Which::All, &|_| {}).is_ok() {
+    if place.contains('#') || is_known(&registries, &reference.input) {
         return Ok(Some((reference, fragment)));
     }
     Ok(None)
@@ -136,6 +136,16 @@ pub(crate) fn lock_flags(args: &LockArgs) -> Result<LockFlags, Failure> {
         }
         Ok(path)
     };
+    if !args.update_input.is_empty() {
+        output::note(
+            "warning: '--update-input' is a deprecated alias for 'flake update' and will be removed in a future version.",
+        );
+    }
+    if args.recreate_lock_file {
+        output::note(
+            "warning: '--recreate-lock-file' is deprecated and will be removed in a future version; use 'xbuild flake update' instead.",
+        );
+    }
     let mut flags = LockFlags {
         recreate: args.recreate_lock_file,
         update: !args.no_update_lock_file,
@@ -151,6 +161,14 @@ pub(crate) fn lock_flags(args: &LockArgs) -> Result<LockFlags, Failure> {
         flags
             .overrides
             .insert(path("--override-input", &pair[0])?, reference);
+    }
+    for reference in &args.inputs_from {
+        flags.inputs_from.push(parse(reference)?.0);
+    }
+    for pair in args.override_flake.chunks_exact(2) {
+        let reference = |text: &str| FlakeRef::parse(text, options, &mut notice);
+        let (from, to) = (reference(&pair[0])?, reference(&pair[1])?);
+        flags.registry.push((from, to));
     }
     for input in &args.update_input {
         flags.updates.insert(path("--update-input", input)?);

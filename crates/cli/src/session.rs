@@ -67,6 +67,12 @@ impl Session {
         use_reserve: bool,
         interrupts: Option<&Arc<Interrupts>>,
     ) -> Result<Self, Failure> {
+        if common.debugger {
+            return Err(Failure::text(
+                "xbuild has no debugger\nhint: --show-trace shows how the evaluation came to an error, and \
+                 `builtins.trace` what a value is there",
+            ));
+        }
         let settings = Self::settings(common, overrides)?;
         let sandbox = OnceLock::new();
         if builds {
@@ -306,8 +312,7 @@ impl Session {
                         .unwrap_or_else(|| PathBuf::from("/etc/nix"))
                         .join("registry.json"),
                 ),
-                global: Some(PathBuf::from(&settings.flake_registry))
-                    .filter(|file| file.is_absolute()),
+                global: settings.flake_registry.clone(),
             },
         }
     }

@@ -46,11 +46,17 @@ fn inputs() {
 #[test]
 fn outputs() {
     let show = |output: &str| parse_error(&with_outputs(output));
-    insta::assert_snapshot!(show(r#"("out","/nix/store/x","","")"#), @"at byte 15: 'x' is too short to be a valid store path: expected a 32-character hash, '-' and a name");
+    insta::assert_snapshot!(show(r#"("out","/nix/store/x","","")"#), @"
+at byte 15: 'x' is too short to be a valid store path
+hint: it should be a 32-character hash, '-' and a name
+");
     insta::assert_snapshot!(show(r#"("out","","","abc")"#), @r#"at byte 18: expected a hash algorithm, since there is a hash, found '"","abc")],[],[],"s"…'"#);
     insta::assert_snapshot!(show(r#"("out","","git:sha1","abc")"#), @"at byte 18: content address 'git:sha1' uses Git hashing, which is not supported; use 'nar' or 'flat'");
     insta::assert_snapshot!(show(r#"("out","","sha3","abc")"#), @"at byte 18: unknown hash algorithm 'sha3', expect 'blake3', 'md5', 'sha1', 'sha256', or 'sha512'");
-    insta::assert_snapshot!(show(r#"("out","","sha256","abc")"#), @"at byte 27: hash 'abc' has wrong length for hash algorithm 'sha256': 3 characters, expected 64 (base-16), 52 (base-32) or 44 (base-64)");
+    insta::assert_snapshot!(show(r#"("out","","sha256","abc")"#), @"
+at byte 27: hash 'abc' has wrong length for hash algorithm 'sha256'
+hint: it has 3 characters, and should have 64 (base-16), 52 (base-32) or 44 (base-64)
+");
     insta::assert_snapshot!(show(r#"("out","/nix","sha256","")"#), @r#"at byte 15: expected no path, since the output's hash is not known before the build, found '"/nix","sha256","")]…'"#);
     insta::assert_snapshot!(show(&format!(r#"("out","/nix/store/{HASH}-x","md5","900150983cd24fb0d6963f7d28e17f72")"#)), @"at byte 9: output 'out' has path '/nix/store/00bgd045z0d4icpbc2yyz4gx48ak44la-x', but its hash demands '/nix/store/z1cvddiavkafvh2m4k9ad0s5sksalf79-x'");
 }

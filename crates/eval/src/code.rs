@@ -295,8 +295,8 @@ pub struct BinaryCode {
     pub right: CodeRef,
     /// Where the operator is.
     pub pos: Pos,
-    /// Where the right operand is.
-    pub right_pos: Pos,
+    /// Where the operands are.
+    pub operands: [Pos; 2],
 }
 
 /// The operators.

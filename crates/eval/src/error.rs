@@ -59,6 +59,9 @@ pub struct TraceFrame {
     pub shown: Shown,
 }
 
+/// The text of the frame that is the place of a call.
+pub(crate) const CALL_SITE: &str = "from call site";
+
 /// When a frame of a trace is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shown {
@@ -110,11 +113,40 @@ impl EvalError {
         Self::with_kind(ErrorKind::Abort, pos, message)
     }
 
-    /// Adds what was going on.
+    /// Adds what was going on. The place of the error itself is told once.
     #[cold]
     #[must_use]
-    pub fn context(self, pos: Pos, text: impl Into<String>) -> Self {
+    pub fn context(mut self, pos: Pos, text: impl Into<String>) -> Self {
+        if self.0.trace.is_empty() && self.0.pos == pos {
+            self.0.pos = Pos::NONE;
+        }
         self.frame(pos, text.into(), Shown::Short)
+    }
+
+    /// Adds that a builtin was called at `pos`. What that itself has to tell has no other place.
+    #[cold]
+    #[must_use]
+    pub(crate) fn in_builtin(mut self, pos: Pos, name: &str) -> Self {
+        if self.0.pos == pos {
+            self.0.pos = Pos::NONE;
+        }
+        self.0
+            .trace
+            .retain(|frame| frame.pos != pos || frame.text != CALL_SITE);
+        for frame in &mut self.0.trace {
+            if frame.pos == pos {
+                frame.pos = Pos::NONE;
+            }
+        }
+        // It is there to add something else.
+        if name == "addErrorContext" {
+            return self;
+        }
+        self.frame(
+            pos,
+            format!("while calling the '{name}' builtin"),
+            Shown::Short,
+        )
     }
 
     /// Adds a call, to be shown with `--show-trace`.

@@ -95,11 +95,7 @@ impl Evaluator {
             }
             last = Some((&frame.text, frame.pos));
             shown += 1;
-            let _ = write!(
-                out,
-                "\n       … {}\n",
-                frame.text.replace('\n', "\n         ")
-            );
+            let _ = write!(out, "\n       … {}\n", indent(&frame.text));
             self.render_place(&mut out, frame.pos, 2);
         }
         if truncated {
@@ -138,9 +134,13 @@ impl Evaluator {
         let Some(span) = self.span(pos) else {
             return;
         };
-        for line in xbuild_syntax::render_snippet(&self.sources, span, "at").lines() {
-            let _ = writeln!(out, "{:extra$}{line}", "");
-        }
+        // In a trace the place is indented more than the message's, and its lines are not.
+        let _ = write!(
+            out,
+            "{:extra$}{}",
+            "",
+            xbuild_syntax::render_place(&self.sources, span)
+        );
     }
 }
 

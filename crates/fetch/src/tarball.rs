@@ -1,13 +1,16 @@
-//! Unpacking a tar archive the way `fetchTarball` does.
+//! Unpacking an archive the way `fetchTarball` does.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read as _;
 use std::path::Path;
 
 use crate::archive::{
-    EntryPath, Kind, OnExisting, Tree, UnpackError, decompressed, for_each_entry,
+    Entry, EntryPath, Kind, OnExisting, Tree, UnpackError, decompressed, for_each_entry,
+    for_each_zip_entry, is_zip,
 };
 
-/// Unpacks `archive` (tar, compressed with gzip, xz, zstd, bzip2 or not at all; its content decides, not its name) to `dest`, which must not exist.
+/// Unpacks `archive` (tar, compressed with gzip, xz, zstd, bzip2 or not at all, or zip; its content decides, not its name) to
+/// `dest`, which must not exist.
 ///
 /// If everything in it is in one directory, `dest` becomes that directory; this is what stock Nix does. Files get mode 0644 or, if their
 /// owner may execute them, 0755; directories 0755. Links may have any target, but no entry is written through one. If a path
@@ -19,8 +22,6 @@ use crate::archive::{
 /// If the archive is damaged, an entry leads out of it or is neither a file, a directory nor a link, or `dest` cannot be written. Nothing is left then.
 pub fn unpack(archive: &Path, dest: &Path) -> Result<u64, UnpackError> {
     let read = |error| UnpackError::read(archive, error);
-    let reader = decompressed(archive).map_err(read)?;
-
     if dest.symlink_metadata().is_ok() {
         return Err(UnpackError::write(
             "unpack to",
@@ -41,7 +42,9 @@ pub fn unpack(archive: &Path, dest: &Path) -> Result<u64, UnpackError> {
     let mut tree = Tree::create(&whole, OnExisting::Replace)?;
     tree.begin(archive);
     let mut newest = 0;
-    for_each_entry(archive, reader, &mut |entry| {
+    let mut begun = false;
+    let mut visit = |entry: Entry<'_>| {
+        begun = true;
         newest = newest.max(entry.modified);
         let refused = |reason: &str| UnpackError::refused(archive, &entry.name, reason);
         let path = EntryPath::parse(&entry.name).map_err(refused)?;
@@ -61,7 +64,22 @@ pub fn unpack(archive: &Path, dest: &Path) -> Result<u64, UnpackError> {
                 tree.hard_link(&path, &target)
             }
         }
-    })?;
+    };
+    let mut file = File::open(archive).map_err(read)?;
+    let mut start = Vec::new();
+    (&mut file).take(4).read_to_end(&mut start).map_err(read)?;
+    if is_zip(&start) {
+        for_each_zip_entry(archive, file, &mut visit)?;
+    } else {
+        let ended = decompressed(archive)
+            .map_err(read)
+            .and_then(|reader| for_each_entry(archive, reader, &mut visit));
+        match ended {
+            // Nothing of what is in it is told: it may be a secret.
+            Err(UnpackError::Read { .. }) if !begun => return Err(UnpackError::Unrecognized),
+            ended => ended?,
+        }
+    }
     let only = {
         let mut top = tree.top_level();
         match (top.next(), top.next()) {

@@ -42,6 +42,16 @@ impl Flakes {
         Self { options, inputs }
     }
 
+    /// Makes Git track files of a directory that is a work tree of it.
+    ///
+    /// # Errors
+    /// If `git` fails.
+    pub fn track(&self, directory: &Path, files: &[PathBuf]) -> Result<()> {
+        self.inputs
+            .track_git_files(directory, files)
+            .map_err(|failed| error(failed.to_string()))
+    }
+
     pub(crate) fn warn(&self, ev: &Evaluator, text: &str) {
         ev.host.message(format!("warning: {text}").as_bytes());
     }

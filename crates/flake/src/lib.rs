@@ -2,7 +2,7 @@
 //!
 //! - [`Flakes`] is the entry: [`Flakes::lock`] makes a [`LockedFlake`], [`Flakes::call`] its value.
 //! - [`LockFile`] is `flake.lock`.
-//! - [`show`], [`metadata`] and [`check`] are what the commands of these names print and do.
+//! - [`show`], [`metadata`], [`check`] and [`template`] are what the commands of these names print and do.
 //!
 //! It is not a fetcher (`xbuild-inputs` is, reached through the evaluator's host), and builds nothing.
 //!
@@ -23,6 +23,7 @@ pub mod metadata;
 pub mod outputs;
 mod place;
 pub mod show;
+pub mod template;
 
 pub use config::{ConfigValue, apply_config};
 pub use flake_nix::{Flake, FlakeInput};

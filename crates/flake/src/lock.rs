@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use xbuild_eval::host::Registries;
 use xbuild_eval::{Evaluator, Pos, Result};
-use xbuild_flake_ref::{FlakeRef, Scheme};
+use xbuild_flake_ref::{FlakeRef, Input, Scheme};
 
 use crate::flake_nix::{Flake, FlakeInput, error};
 use crate::flakes::Flakes;
@@ -38,6 +38,10 @@ pub struct LockFlags {
     pub overrides: BTreeMap<InputPath, FlakeRef>,
     /// Inputs whose locks count for nothing.
     pub updates: BTreeSet<InputPath>,
+    /// Flakes whose inputs count before the registries.
+    pub inputs_from: Vec<FlakeRef>,
+    /// What counts before the registries: a name, and what it stands for.
+    pub registry: Vec<(FlakeRef, FlakeRef)>,
 }
 
 impl Default for LockFlags {
@@ -54,6 +58,8 @@ impl Default for LockFlags {
             output_file: None,
             overrides: BTreeMap::new(),
             updates: BTreeSet::new(),
+            inputs_from: Vec::new(),
+            registry: Vec::new(),
         }
     }
 }
@@ -98,6 +104,14 @@ impl Flakes {
                 Registries::No
             }
         };
+        for (from, to) in &flags.registry {
+            let dir = Some(to.subdir.clone()).filter(|dir| !dir.is_empty());
+            let (from, to) = (from.input.clone(), to.input.clone());
+            self.inputs.override_registry(from, to, dir);
+        }
+        for reference in &flags.inputs_from {
+            self.take_inputs_from(ev, reference, flags)?;
+        }
         let flake = self.get_flake(ev, top, registries(Registries::All), &[])?;
         let shown = flake.locked.show();
         self.lock_flake(ev, top, flags, flake, registries(Registries::Limited))
@@ -107,6 +121,31 @@ impl Flakes {
                     format!("while updating the lock file of flake '{shown}'"),
                 )
             })
+    }
+
+    /// Lets the names of a flake's inputs stand for what they are locked to.
+    fn take_inputs_from(
+        &self,
+        ev: &mut Evaluator,
+        reference: &FlakeRef,
+        flags: &LockFlags,
+    ) -> Result<()> {
+        let flags = LockFlags {
+            write: false,
+            use_registries: flags.use_registries,
+            ..LockFlags::default()
+        };
+        let locked = self.lock(ev, reference, &flags)?;
+        for (name, locked) in locked.lock_file.root_inputs() {
+            let attrs = [("type", "indirect"), ("id", name)];
+            let attrs = attrs.map(|(name, value)| (name.to_owned(), value.to_owned().into()));
+            let from = Input::from_attrs(attrs.into_iter().collect())
+                .map_err(|failed| error(failed.to_string()))?;
+            let dir = Some(locked.subdir.clone()).filter(|dir| !dir.is_empty());
+            self.inputs
+                .override_registry(from, locked.input.clone(), dir);
+        }
+        Ok(())
     }
 
     fn lock_flake(

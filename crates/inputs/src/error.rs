@@ -57,6 +57,17 @@ pub enum Error {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// There is no `hg`.
+    #[error(
+        "cannot run 'hg', which is needed for '{repository}': {source}\n\
+         hint: install Mercurial and have it in PATH, or use an archive of the changeset instead (`tarball+https://…`)"
+    )]
+    NoMercurial {
+        /// The repository.
+        repository: String,
+        /// The system's reason.
+        source: std::io::Error,
+    },
     /// `git` failed.
     #[error("{what}{}", said(message))]
     Git {

@@ -16,7 +16,7 @@ use xbuild_store_model::{FileIngestionMethod, Hash, HashAlgo, StorePath};
 
 use crate::cache::Cache;
 use crate::error::{Error, Result};
-use crate::registry::{RegistryFiles, Which, lookup};
+use crate::registry::{Entry, Registries, RegistryFiles, Which};
 
 /// How inputs are fetched; the names of settings are those of `nix.conf`.
 #[derive(Debug, Clone)]
@@ -53,6 +53,8 @@ pub struct Inputs {
     pub(crate) cache: Cache,
     notify: Box<dyn Fn(&str)>,
     done: RefCell<FxHashMap<Input, Fetched>>,
+    /// What counts before the registries.
+    overrides: RefCell<Vec<Entry>>,
 }
 
 /// What a scheme finds: a tree in the store, and the attributes that it adds.
@@ -77,6 +79,7 @@ impl Inputs {
             cache,
             notify,
             done: RefCell::default(),
+            overrides: RefCell::default(),
         }
     }
 
@@ -129,9 +132,27 @@ impl Inputs {
     /// # Errors
     /// If no registry knows it, or they know it in a circle.
     pub fn resolve(&self, input: &Input, which: Which) -> Result<(Input, Option<String>)> {
-        lookup(&self.options.registries, input, which, &|text| {
-            self.warn(text);
-        })
+        let registries = Registries {
+            overrides: &self.overrides.borrow(),
+            files: &self.options.registries,
+            download: &|url| {
+                let method = FileIngestionMethod::Flat;
+                let path = self.download_file(url, "flake-registry.json", method)?;
+                Ok(self.store.physical(&path))
+            },
+            warn: &|text| self.warn(text),
+        };
+        registries.resolve(input, which)
+    }
+
+    /// Lets `from` stand for `to` and a directory in it, whatever the registries say. The first one counts.
+    pub fn override_registry(&self, from: Input, to: Input, dir: Option<String>) {
+        self.overrides.borrow_mut().push(Entry {
+            from,
+            to,
+            dir,
+            exact: false,
+        });
     }
 
     /// The path of an input whose content is known, if the store has it.
@@ -184,11 +205,7 @@ impl Inputs {
                 "indirect input '{}' cannot be fetched directly",
                 input.show()
             ))),
-            Scheme::Mercurial => Err(Error::refused(format!(
-                "cannot fetch '{}': xbuild has no Mercurial\n\
-                 hint: use an archive of the changeset instead (`tarball+https://…`)",
-                input.show()
-            ))),
+            Scheme::Mercurial => self.fetch_mercurial(input),
         }
     }
 

@@ -3,7 +3,8 @@
 //! [`Inputs::fetch`] takes an [`Input`](xbuild_flake_ref::Input) and gives a valid store path, with everything that was found out
 //! about it: the commit, the time of the last change, the NAR hash. [`Inputs::resolve`] asks the registries.
 //!
-//! It is not an evaluator and knows no flakes. It runs one program, `git`, where an input is a Git repository.
+//! It is not an evaluator and knows no flakes. It runs two programs, `git` and `hg`, where an input is a
+//! repository of theirs.
 //!
 //! # Invariants
 //!
@@ -19,10 +20,11 @@ mod file;
 mod forge;
 mod git;
 mod inputs;
+mod mercurial;
 mod path;
 mod registry;
 mod tarball;
 
 pub use error::{Error, Result};
 pub use inputs::{Fetched, InputOptions, Inputs};
-pub use registry::{RegistryFiles, Which, lookup};
+pub use registry::{RegistryFiles, Which, is_known};

@@ -15,8 +15,8 @@ pub struct RegistryFiles {
     pub user: Option<PathBuf>,
     /// The machine's: `/etc/nix/registry.json`.
     pub system: Option<PathBuf>,
-    /// The setting `flake-registry`, if it names a file.
-    pub global: Option<PathBuf>,
+    /// The setting `flake-registry`: a file, or a URL it is downloaded from when it is needed; "" is none.
+    pub global: String,
 }
 
 /// Which registries are asked.
@@ -31,11 +31,22 @@ pub enum Which {
 }
 
 /// One line of a registry.
-struct Entry {
-    from: Input,
-    to: Input,
-    dir: Option<String>,
-    exact: bool,
+#[derive(Clone)]
+pub(crate) struct Entry {
+    pub(crate) from: Input,
+    pub(crate) to: Input,
+    pub(crate) dir: Option<String>,
+    pub(crate) exact: bool,
+}
+
+impl Entry {
+    fn is_for(&self, input: &Input) -> bool {
+        if self.exact {
+            self.from == *input
+        } else {
+            self.from.contains(input)
+        }
+    }
 }
 
 fn read(file: &Path, warn: &dyn Fn(&str)) -> Vec<Entry> {
@@ -88,63 +99,97 @@ fn entries(json: &Value, file: &Path) -> Result<Vec<Entry>> {
         .collect()
 }
 
-/// What an input stands for by the registries, and the directory there, if a registry names one.
-///
-/// # Errors
-/// If no registry knows it, or they know it in a circle.
-pub fn lookup(
-    files: &RegistryFiles,
-    asked: &Input,
-    which: Which,
-    warn: &dyn Fn(&str),
-) -> Result<(Input, Option<String>)> {
-    let mut input = asked.clone();
-    let mut dir = None;
-    if which == Which::No {
-        return Ok((input, dir));
+/// Registries as they are asked, each read once.
+pub(crate) struct Registries<'a> {
+    /// What counts before all files.
+    pub(crate) overrides: &'a [Entry],
+    pub(crate) files: &'a RegistryFiles,
+    /// Brings the global registry here.
+    pub(crate) download: &'a dyn Fn(&str) -> Result<PathBuf>,
+    pub(crate) warn: &'a dyn Fn(&str),
+}
+
+impl Registries<'_> {
+    fn personal(&self) -> Vec<Entry> {
+        let files = [&self.files.user, &self.files.system];
+        files
+            .into_iter()
+            .flatten()
+            .flat_map(|file| read(file, self.warn))
+            .collect()
     }
-    let personal = [&files.user, &files.system]
-        .into_iter()
-        .filter(|_| which == Which::All);
-    let entries: Vec<Entry> = personal
-        .chain([&files.global])
-        .flatten()
-        .flat_map(|file| read(file, warn))
-        .collect();
-    for _ in 0..100 {
-        let entry = entries.iter().find(|entry| {
-            if entry.exact {
-                entry.from == input
-            } else {
-                entry.from.contains(&input)
-            }
-        });
-        let Some(entry) = entry else {
-            if input.is_direct() {
-                return Ok((input, dir));
-            }
-            return Err(Error::refused(format!(
-                "cannot find flake '{shown}' in the flake registries\n\
-                 hint: xbuild comes without a registry; write where the flake is (github:OWNER/REPO, git+https://…, path:/…), \
-                 or name a registry file with the setting `flake-registry`",
-                shown = input.show(),
-            )));
-        };
-        dir.clone_from(&entry.dir);
-        input = if entry.exact {
-            entry.to.clone()
+
+    fn global(&self) -> Result<Vec<Entry>> {
+        let place = self.files.global.as_str();
+        Ok(if place.is_empty() {
+            Vec::new()
+        } else if place.starts_with('/') {
+            read(Path::new(place), self.warn)
         } else {
-            let reference = input
-                .text("ref")
-                .filter(|_| entry.from.text("ref").is_none());
-            let rev = input
-                .text("rev")
-                .filter(|_| entry.from.text("rev").is_none());
-            entry.to.with_overrides(reference, rev)?
-        };
+            read(&(self.download)(place)?, self.warn)
+        })
     }
-    Err(Error::refused(format!(
-        "cycle detected in flake registry for '{}'",
-        asked.show()
-    )))
+
+    /// What an input stands for, and the directory there, if a registry names one.
+    pub(crate) fn resolve(&self, asked: &Input, which: Which) -> Result<(Input, Option<String>)> {
+        let mut input = asked.clone();
+        let mut dir = None;
+        if which == Which::No {
+            return Ok((input, dir));
+        }
+        let mut entries = self.overrides.to_vec();
+        if which == Which::All {
+            entries.extend(self.personal());
+        }
+        let mut global = None;
+        for _ in 0..100 {
+            let mut entry = entries.iter().find(|entry| entry.is_for(&input));
+            // What is where it says needs no download.
+            if entry.is_none() && !input.is_direct() {
+                if global.is_none() {
+                    global = Some(self.global()?);
+                }
+                entry = global.iter().flatten().find(|entry| entry.is_for(&input));
+            }
+            let Some(entry) = entry else {
+                if input.is_direct() {
+                    return Ok((input, dir));
+                }
+                return Err(Error::refused(format!(
+                    "cannot find flake '{}' in the flake registries\n\
+                     hint: write where the flake is (github:OWNER/REPO, git+https://…, path:/…), or name it in a registry \
+                     (~/.config/nix/registry.json, or the setting `flake-registry`)",
+                    input.show(),
+                )));
+            };
+            dir.clone_from(&entry.dir);
+            input = if entry.exact {
+                entry.to.clone()
+            } else {
+                let reference = input
+                    .text("ref")
+                    .filter(|_| entry.from.text("ref").is_none());
+                let rev = input
+                    .text("rev")
+                    .filter(|_| entry.from.text("rev").is_none());
+                entry.to.with_overrides(reference, rev)?
+            };
+        }
+        Err(Error::refused(format!(
+            "cycle detected in flake registry for '{}'",
+            asked.show()
+        )))
+    }
+}
+
+/// Whether a registry that is a file knows an input. Nothing is downloaded to find out.
+#[must_use]
+pub fn is_known(files: &RegistryFiles, asked: &Input) -> bool {
+    let registries = Registries {
+        overrides: &[],
+        files,
+        download: &|_| Err(Error::refused("")),
+        warn: &|_| {},
+    };
+    registries.resolve(asked, Which::All).is_ok()
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::settings::SettingError;
 
-/// How inputs are fetched and flakes are locked. The defaults are Nix's, except that there is no global registry.
+/// How inputs are fetched and flakes are locked. The defaults are Nix's.
 #[derive(Debug, Clone)]
 pub struct InputSettings {
     /// `tarball-ttl`: how long a branch or an archive from a URL is taken to be what it was.
@@ -19,7 +19,7 @@ pub struct InputSettings {
     pub accept_flake_config: bool,
     /// `use-registries`: whether registries say what the names of flakes stand for.
     pub use_registries: bool,
-    /// `flake-registry`: the file of the global registry.
+    /// `flake-registry`: the global registry, a file or a URL; "" is none.
     pub flake_registry: String,
     /// `access-tokens`: `HOST=TOKEN`, for forges.
     pub access_tokens: Vec<String>,
@@ -36,7 +36,7 @@ impl Default for InputSettings {
             allow_dirty_locks: false,
             accept_flake_config: false,
             use_registries: true,
-            flake_registry: String::new(),
+            flake_registry: "https://channels.nixos.org/flake-registry.json".to_owned(),
             access_tokens: Vec::new(),
             commit_lock_file_summary: String::new(),
         }

@@ -26,6 +26,17 @@ pub trait Actions {
     /// If that cannot be started, or fails.
     fn edit(&self, file: &Path, line: u32) -> Result<(), String>;
 
+    /// The output `attribute` of the flake that `place` is; `None` if it is none.
+    ///
+    /// # Errors
+    /// If it cannot be evaluated, or has no such output.
+    fn output(
+        &self,
+        evaluator: &mut Evaluator,
+        place: &str,
+        attribute: &str,
+    ) -> Result<Option<Value>, EvalError>;
+
     /// The file that an argument of `:load` means (a path, `<name>`, a URL).
     ///
     /// # Errors

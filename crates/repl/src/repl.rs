@@ -343,9 +343,14 @@ impl Repl {
                 self.evaluator.eval_file(&file)
             }
             Loaded::Attribute(place, attribute) => {
-                let file = self.actions.find_file(&mut self.evaluator, place)?;
-                let root = self.evaluator.eval_file(&file);
-                root.and_then(|root| self.evaluator.select_path(root, attribute))
+                match self.actions.output(&mut self.evaluator, place, attribute)? {
+                    Some(value) => Ok(value),
+                    None => {
+                        let file = self.actions.find_file(&mut self.evaluator, place)?;
+                        let root = self.evaluator.eval_file(&file);
+                        root.and_then(|root| self.evaluator.select_path(root, attribute))
+                    }
+                }
             }
             Loaded::Flake(reference) => self.flake(reference),
             Loaded::Expression(text) => self.evaluator.eval_expr(text, &self.directory),

@@ -227,7 +227,10 @@ mod tests {
         insta::assert_snapshot!(show("r:sha256:x"), @"'r:sha256:x' is not a content address: it must start with 'text:' or 'fixed:'");
         insta::assert_snapshot!(show("fixed:r:sha256"), @"content address 'fixed:r:sha256' must have the form 'fixed:[r:]<algorithm>:<hash>'");
         insta::assert_snapshot!(show("fixed:git:sha1:x"), @"content address 'fixed:git:sha1:x' uses Git hashing, which is not supported; use 'nar' or 'flat'");
-        insta::assert_snapshot!(show("fixed:sha256:x"), @"content address 'fixed:sha256:x': hash 'x' has wrong length for hash algorithm 'sha256': 1 characters, expected 64 (base-16), 52 (base-32) or 44 (base-64)");
+        insta::assert_snapshot!(show("fixed:sha256:x"), @"
+content address 'fixed:sha256:x': hash 'x' has wrong length for hash algorithm 'sha256'
+hint: it has 1 characters, and should have 64 (base-16), 52 (base-32) or 44 (base-64)
+");
         insta::assert_snapshot!(show("text:sha1:0000000000000000000000000000000000000000"), @"content address 'text:sha1:0000000000000000000000000000000000000000' must use sha256: text files are hashed with nothing else");
     }
 

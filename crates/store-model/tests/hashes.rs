@@ -150,9 +150,15 @@ fn messages() {
             .expect_err("must fail")
             .to_string()
     };
-    insta::assert_snapshot!(show("abc", None), @"hash 'abc' does not include a type, nor is the type otherwise known from context; write it as 'sha256-…' or 'sha256:…'");
+    insta::assert_snapshot!(show("abc", None), @"
+hash 'abc' does not include a type, nor is the type otherwise known from context
+hint: write it as 'sha256-…' or 'sha256:…'
+");
     insta::assert_snapshot!(show("sha1:abc", Some(HashAlgo::Sha256)), @"hash 'sha1:abc' should have type 'sha256'");
-    insta::assert_snapshot!(show("sha256:abc", None), @"hash 'abc' has wrong length for hash algorithm 'sha256': 3 characters, expected 64 (base-16), 52 (base-32) or 44 (base-64)");
+    insta::assert_snapshot!(show("sha256:abc", None), @"
+hash 'abc' has wrong length for hash algorithm 'sha256'
+hint: it has 3 characters, and should have 64 (base-16), 52 (base-32) or 44 (base-64)
+");
     insta::assert_snapshot!(show("sha256-abcd", None), @"invalid SRI hash 'abcd', length 3 != expected length 32");
     insta::assert_snapshot!(show("sha256-ab_d", None), @"hash 'ab_d' has an invalid character '_' at offset 2 of its base-64 text");
     insta::assert_snapshot!(show("md5:g0000000000000000000000000000000", None), @"hash 'g0000000000000000000000000000000' has an invalid character 'g' at offset 0 of its base-16 text");

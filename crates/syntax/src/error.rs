@@ -180,7 +180,7 @@ impl SyntaxError {
             end: self.0.span.start,
             ..self.0.span
         };
-        for line in render_snippet(sources, place, "at").lines() {
+        for line in render_place(sources, place).lines() {
             // Stock Nix indents by the width of the word before the message.
             let _ = writeln!(out, "  {line}");
         }
@@ -203,7 +203,7 @@ impl SyntaxError {
     #[must_use]
     pub fn render(&self, sources: &Sources) -> String {
         let mut out = format!("error: {}\n", self.message(sources));
-        out.push_str(&render_snippet(sources, self.0.span, "at"));
+        out.push_str(&render_place(sources, self.0.span));
         match &self.0.kind {
             SyntaxErrorKind::Unexpected {
                 expecting,
@@ -222,7 +222,7 @@ impl SyntaxError {
         }
         for note in &self.0.notes {
             let _ = writeln!(out, "note: {}", note.text);
-            out.push_str(&render_snippet(sources, note.span, "at"));
+            out.push_str(&render_snippet(sources, note.span));
         }
         if let Some(hint) = &self.0.hint {
             let _ = writeln!(out, "hint: {hint}");
@@ -236,13 +236,57 @@ const SNIPPET_WIDTH: usize = 120;
 /// How much of a long line a snippet shows before the place.
 const SNIPPET_BEFORE: usize = 60;
 
-/// The place of `span` as indented plain text, in the form of Nix: `at FILE:LINE:COLUMN:`, then the line, with a caret
-/// under the place. `label` is the word before the place. Long lines are cut around the place; control characters
-/// are shown as blanks.
+/// The beginning of `span` as stock Nix shows a place: its line with a caret, the line before and the line after it.
 #[must_use]
-pub fn render_snippet(sources: &Sources, span: Span, label: &str) -> String {
+pub fn render_place(sources: &Sources, span: Span) -> String {
+    let place = Span {
+        end: span.start,
+        ..span
+    };
+    let number = sources.position(place).line;
+    let neighbour = |number: u32| {
+        let line = sources.line(span.source, number)?;
+        let mut text = shown(line);
+        shorten(&mut text, 0);
+        Some(numbered(number, &text))
+    };
+    let snippet = render_snippet(sources, place);
+    let (header, lines) = snippet.split_once('\n').unwrap_or((&snippet, ""));
+    let before = neighbour(number - 1).unwrap_or_default();
+    let after = neighbour(number + 1).unwrap_or_default();
+    format!("{header}\n{before}{lines}{after}")
+}
+
+/// Line `number` of a text, as snippets have it.
+fn numbered(number: u32, text: &[char]) -> String {
+    let text: String = text.iter().collect();
+    let line = format!("{number:>13}| {text}");
+    format!("{}\n", line.trim_end())
+}
+
+/// Bytes as characters; what controls a terminal is a blank.
+fn shown(bytes: &[u8]) -> Vec<char> {
+    String::from_utf8_lossy(bytes)
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
+}
+
+/// Cuts what is too long behind its first `before` characters.
+fn shorten(text: &mut Vec<char>, before: usize) {
+    let room = SNIPPET_WIDTH.saturating_sub(before).max(1);
+    if text.len() > before + room {
+        text.truncate(before + room);
+        text.push('…');
+    }
+}
+
+/// A place with its source line, `span` marked in it. Of long lines only a part is shown, and control characters are
+/// shown as blanks.
+#[must_use]
+pub fn render_snippet(sources: &Sources, span: Span) -> String {
     let position = sources.position(span);
-    let mut out = format!("       {label} {position}:\n");
+    let mut out = format!("       at {position}:\n");
     let Some(line) = sources.line(span.source, position.line) else {
         return out;
     };
@@ -256,12 +300,6 @@ pub fn render_snippet(sources: &Sources, span: Span, label: &str) -> String {
         end += 1;
     }
     // Work in characters, so that the caret stands right after text beyond ASCII.
-    let shown = |bytes: &[u8]| -> Vec<char> {
-        String::from_utf8_lossy(bytes)
-            .chars()
-            .map(|c| if c.is_control() { ' ' } else { c })
-            .collect()
-    };
     let mut before = shown(&line[..column]);
     let marked = shown(&line[column..end]);
     let after = shown(&line[end..]);
@@ -270,25 +308,10 @@ pub fn render_snippet(sources: &Sources, span: Span, label: &str) -> String {
         before.insert(0, '…');
     }
     let room = SNIPPET_WIDTH.saturating_sub(before.len()).max(1);
-    let mut text: Vec<char> = before
-        .iter()
-        .chain(&marked)
-        .chain(&after)
-        .copied()
-        .collect();
-    if text.len() > before.len() + room {
-        text.truncate(before.len() + room);
-        text.push('…');
-    }
-    let text: String = text.into_iter().collect();
-    let number = position.line.to_string();
-    let gutter = " ".repeat(number.len());
+    let mut text = [before.as_slice(), &marked, &after].concat();
+    shorten(&mut text, before.len());
+    out.push_str(&numbered(position.line, &text));
     let carets = "^".repeat(marked.len().clamp(1, room));
-    let _ = writeln!(out, "         {number}| {}", text.trim_end());
-    let _ = writeln!(
-        out,
-        "         {gutter}| {}{carets}",
-        " ".repeat(before.len())
-    );
+    let _ = writeln!(out, "{:13}| {:2$}{carets}", "", "", before.len());
     out
 }

@@ -23,7 +23,7 @@ pub mod source;
 pub mod span;
 pub mod symbol;
 
-pub use error::{SyntaxError, SyntaxErrorKind, render_snippet};
+pub use error::{SyntaxError, SyntaxErrorKind, render_place};
 pub use lint::{LintLevel, LintLevels, Lints};
 pub use parser::{Features, MAX_DEPTH, parse};
 pub use source::{Position, Sources};

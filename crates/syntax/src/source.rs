@@ -111,9 +111,7 @@ impl Source {
                 if self.text[at] == b'\r' && self.text.get(at + 1) == Some(&b'\n') {
                     continue;
                 }
-                if at + 1 < self.text.len() {
-                    starts.push(u32::try_from(at + 1).unwrap_or(u32::MAX));
-                }
+                starts.push(u32::try_from(at + 1).unwrap_or(u32::MAX));
             }
             starts
         })
@@ -146,7 +144,9 @@ mod tests {
         assert_eq!(place(8), (4, 1));
         assert_eq!(sources.line(id, 2), Some(b"b".as_slice()));
         assert_eq!(sources.line(id, 4), Some(b"d".as_slice()));
-        assert_eq!(sources.line(id, 5), None);
+        assert_eq!(place(10), (5, 1));
+        assert_eq!(sources.line(id, 5), Some(b"".as_slice()));
+        assert_eq!(sources.line(id, 6), None);
         assert_eq!(sources.line(id, 0), None);
     }
 

@@ -1,5 +1,7 @@
 //! `xbuild flake`.
 
+use std::path::PathBuf;
+
 use clap::Subcommand;
 
 use super::sources::LockArgs;
@@ -23,6 +25,25 @@ pub(crate) enum Flake {
         /// Allow what pure evaluation forbids
         #[arg(long)]
         impure: bool,
+        #[command(flatten)]
+        lock: LockArgs,
+    },
+    /// Copy a template into this directory; no file is overwritten
+    Init {
+        /// The template: FLAKE#NAME, from the flake's `templates`
+        #[arg(short, long, value_name = "FLAKE", default_value = "templates")]
+        template: String,
+        #[command(flatten)]
+        lock: LockArgs,
+    },
+    /// Copy a template into a new directory
+    New {
+        /// The directory
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+        /// The template: FLAKE#NAME, from the flake's `templates`
+        #[arg(short, long, value_name = "FLAKE", default_value = "templates")]
+        template: String,
         #[command(flatten)]
         lock: LockArgs,
     },

@@ -61,6 +61,9 @@ pub(crate) struct Common {
     /// Set a setting of nix.conf for this run
     #[arg(long, global = true, num_args = 2, allow_hyphen_values = true, value_names = ["KEY", "VALUE"], action = clap::ArgAction::Append, help_heading = "Global options")]
     pub(crate) option: Vec<String>,
+    /// There is none
+    #[arg(long, global = true, hide = true)]
+    pub(crate) debugger: bool,
     /// Show all frames of an evaluation error
     #[arg(long, global = true, help_heading = "Global options")]
     pub(crate) show_trace: bool,

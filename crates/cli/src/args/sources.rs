@@ -49,6 +49,12 @@ pub(crate) struct LockArgs {
     /// Use the flake FLAKE in place of an input; implies --no-write-lock-file
     #[arg(long, num_args = 2, value_names = ["INPUT", "FLAKE"], action = clap::ArgAction::Append)]
     pub(crate) override_input: Vec<String>,
+    /// Let a name of a registry stand for a flake
+    #[arg(long, num_args = 2, value_names = ["NAME", "FLAKE"], action = clap::ArgAction::Append)]
+    pub(crate) override_flake: Vec<String>,
+    /// Let the names of registries stand for the inputs of FLAKE, as it has them locked
+    #[arg(long, value_name = "FLAKE", action = clap::ArgAction::Append)]
+    pub(crate) inputs_from: Vec<String>,
     /// Lock an input anew
     #[arg(long, value_name = "INPUT", action = clap::ArgAction::Append)]
     pub(crate) update_input: Vec<String>,

@@ -1,5 +1,6 @@
 //! `xbuild flake`
 
+use std::path::Path;
 use std::sync::Arc;
 
 use xbuild_flake::check::{CheckOptions, check};
@@ -11,6 +12,7 @@ use xbuild_realise::{Mode, Wanted};
 
 use crate::args::{Common, Flake, Inputs, LockArgs};
 use crate::commands::eval::{Problem, with_evaluator_for};
+use crate::commands::template;
 use crate::failure::Failure;
 use crate::flake_installable::{self as flakes, lock_flags};
 use crate::output;
@@ -35,6 +37,15 @@ pub(crate) fn run(common: &Common, args: &Flake) -> Result<(), Failure> {
             };
             run_show(&session, flake, lock, &options)
         }
+        Flake::Init { template, lock } => {
+            let here = Path::new("");
+            template::run(&open(common, false, true)?, template, here, lock)
+        }
+        Flake::New {
+            directory,
+            template,
+            lock,
+        } => template::run(&open(common, false, true)?, template, directory, lock),
         Flake::Metadata { flake, json, lock } => {
             run_metadata(&open(common, false, false)?, flake, *json, lock)
         }

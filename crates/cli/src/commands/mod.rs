@@ -16,4 +16,5 @@ pub(crate) mod repl;
 pub(crate) mod report;
 pub(crate) mod store;
 pub(crate) mod targets;
+pub(crate) mod template;
 pub(crate) mod test;

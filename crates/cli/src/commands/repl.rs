@@ -297,6 +297,21 @@ impl Actions for Runner {
         lookup(evaluator, Path::new(name)).map_err(as_eval_error)
     }
 
+    fn output(
+        &self,
+        evaluator: &mut Evaluator,
+        place: &str,
+        attribute: &str,
+    ) -> Result<Option<Value>, EvalError> {
+        let named = flake_installable::named(&self.session, &format!("{place}#{attribute}"));
+        match named.map_err(|failure| as_eval_error(failure.into()))? {
+            Some((reference, name)) => flake_installable::value(evaluator, &reference, &name)
+                .map(Some)
+                .map_err(as_eval_error),
+            None => Ok(None),
+        }
+    }
+
     fn auto_call(&self, evaluator: &mut Evaluator, value: Value) -> Result<Value, EvalError> {
         let arguments = arguments(evaluator, &self.inputs).map_err(as_eval_error)?;
         evaluator.auto_call(value, &arguments)

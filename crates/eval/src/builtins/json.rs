@@ -24,14 +24,26 @@ pub(super) static TABLE: &[Builtin] = &[
 fn from_json(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let what = "while evaluating the first argument passed to builtins.fromJSON";
     let text = ev.force_string_no_context(args[0], pos, what)?;
-    json_reader::parse(text.bytes(), &mut Values { ev, pos }).map_err(|error| match error {
-        Failure::Eval(error) => error,
-        Failure::Json(error @ JsonError::Unsigned(_)) => {
-            EvalError::new(Pos::NONE, error.to_string())
-        }
-        Failure::Json(error) => EvalError::new(Pos::NONE, error.to_string())
-            .context(pos, "while decoding a JSON string"),
-    })
+    ev.read_json(text.bytes(), pos)
+}
+
+impl Evaluator {
+    /// The value of a JSON text.
+    ///
+    /// # Errors
+    ///
+    /// If it is none, or has what no value can be.
+    pub(crate) fn read_json(&mut self, text: &[u8], pos: Pos) -> Result<Value> {
+        let read = json_reader::parse(text, &mut Values { ev: self, pos });
+        read.map_err(|error| match error {
+            Failure::Eval(error) => error,
+            Failure::Json(error @ JsonError::Unsigned(_)) => {
+                EvalError::new(Pos::NONE, error.to_string())
+            }
+            Failure::Json(error) => EvalError::new(Pos::NONE, error.to_string())
+                .context(pos, "while decoding a JSON string"),
+        })
+    }
 }
 
 /// Makes values of JSON.

@@ -116,15 +116,15 @@ fn any_or_all(ev: &mut Evaluator, args: &[Value], pos: Pos, any: bool) -> Result
 }
 
 /// The concatenation of lists, without a copy if all but one are empty.
-fn concatenated(ev: &Evaluator, lists: &[List]) -> Value {
+fn concatenated(ev: &Evaluator, lists: &[List]) -> Result<Value> {
     let mut filled = lists.iter().filter(|list| !list.is_empty());
     match (filled.next(), filled.next()) {
-        (None, _) => ev.list(&[]),
-        (Some(only), None) => Value::from(*only),
+        (None, _) => Ok(ev.list(&[])),
+        (Some(only), None) => Ok(Value::from(*only)),
         _ => {
             let len = lists.iter().map(|list| list.len()).sum();
             let elements = lists.iter().flat_map(|list| list.as_slice()).copied();
-            Value::from(ev.heap.list_from_iter(len, elements))
+            ev.long_list(len, elements)
         }
     }
 }
@@ -143,7 +143,7 @@ fn concat_lists(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
             "while evaluating a value of the list passed to builtins.concatLists",
         )?);
     }
-    Ok(concatenated(ev, &lists))
+    concatenated(ev, &lists)
 }
 
 fn concat_map(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
@@ -166,7 +166,7 @@ fn concat_map(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
             "while evaluating the return value of the function passed to builtins.concatMap",
         )?);
     }
-    Ok(concatenated(ev, &lists))
+    concatenated(ev, &lists)
 }
 
 fn elem(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
@@ -278,7 +278,7 @@ fn gen_list(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
         "while evaluating the first argument passed to builtins.genList",
     )?;
     let elements = (0..len).map(|index| ev.apply_later(fun, &[ev.int(index)]));
-    Ok(Value::from(ev.heap.list_from_iter(count, elements)))
+    ev.long_list(count, elements)
 }
 
 fn group_by(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
@@ -366,7 +366,7 @@ fn map(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
         .as_slice()
         .iter()
         .map(|&element| ev.apply_later(fun, &[element]));
-    Ok(Value::from(ev.heap.list_from_iter(list.len(), elements)))
+    ev.long_list(list.len(), elements)
 }
 
 fn partition(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
@@ -418,6 +418,7 @@ fn sort(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let less_than =
         matches!(fun.kind(), ValueKind::Builtin(builtin) if builtin.name == "__lessThan");
     stable_sort(&mut elements, |&a, &b| {
+        ev.check_interrupted()?;
         if less_than {
             return ev.less(a, b, Pos::NONE).context(Pos::NONE, || {
                 "while evaluating the ordering function passed to builtins.sort".to_owned()

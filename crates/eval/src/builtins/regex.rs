@@ -65,8 +65,11 @@ fn full_match(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
         pos,
         "while evaluating the second argument passed to builtins.match",
     )?;
+    let limit = ev.stack_limit;
+    let found = ere.full_match(text.bytes(), &|| limit.is_interrupted());
+    ev.check_interrupted()?;
     // The captures are strings without context.
-    Ok(match ere.full_match(text.bytes()) {
+    Ok(match found {
         Some(captures) => ev.groups(&captures, text.bytes()),
         None => Value::NULL,
     })
@@ -87,12 +90,16 @@ fn split(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let bytes = text.bytes();
     let mut parts = Vec::new();
     let mut end = 0;
-    for captures in ere.matches(bytes) {
+    let limit = ev.stack_limit;
+    let stop = || limit.is_interrupted();
+    for captures in ere.matches(bytes, &stop) {
+        ev.check_interrupted()?;
         let (from, to) = captures.whole();
         parts.push(ev.string(&bytes[end..from]));
         parts.push(ev.groups(&captures, bytes));
         end = to;
     }
+    ev.check_interrupted()?;
     // Only a string that was not split keeps its context.
     parts.push(if parts.is_empty() {
         Value::from(text)

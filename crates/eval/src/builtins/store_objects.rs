@@ -90,8 +90,16 @@ fn store_path(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     {
         text = target.to_string_lossy().into_owned();
     }
-    let (store_path, _) = StorePath::parse_prefix(&text)
-        .map_err(|_| EvalError::new(pos, format!("path '{text}' is not in the Nix store")))?;
+    let (store_path, _) = StorePath::parse_prefix(&text).map_err(|error| {
+        let base = text
+            .strip_prefix(STORE_DIR)
+            .and_then(|rest| rest.strip_prefix('/'));
+        let message = match base {
+            Some(base) if !base.is_empty() => error.to_string(),
+            _ => format!("path '{text}' is not in the Nix store"),
+        };
+        EvalError::new(pos, message)
+    })?;
     if !ev.settings.read_only {
         ev.host
             .realise(&[Requisite::Path(store_path.clone())])

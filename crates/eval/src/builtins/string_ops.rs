@@ -15,10 +15,11 @@ pub(crate) fn substring(text: &[u8], start: i64, len: i64) -> &[u8] {
 
 /// Replaces in one pass from left to right, the first fitting pattern at each place. `replacement` gives (and may fail
 /// to give) the text for the pattern of a number; it is asked at every use. An empty pattern fits everywhere, also at
-/// the end, and keeps the byte it stands before.
+/// the end, and keeps the byte it stands before. Once `stop` says so, the rest is left out.
 pub(crate) fn replace<T: AsRef<[u8]>, E>(
     text: &[u8],
     patterns: &[T],
+    stop: &dyn Fn() -> bool,
     mut replacement: impl FnMut(usize, &mut Vec<u8>) -> Result<(), E>,
 ) -> Result<Vec<u8>, E> {
     let mut out = Vec::with_capacity(text.len());
@@ -32,7 +33,12 @@ pub(crate) fn replace<T: AsRef<[u8]>, E>(
         }
     }
     let mut at = 0;
+    let mut places = 0_u32;
     while at <= text.len() {
+        places = places.wrapping_add(1);
+        if places.is_multiple_of(1 << 8) && stop() {
+            break;
+        }
         let rest = &text[at..];
         if !anywhere {
             let skip = rest
@@ -71,7 +77,7 @@ mod tests {
     use super::*;
 
     fn replaced(text: &str, from: &[&str], to: &[&str]) -> String {
-        let out = replace(text.as_bytes(), from, |i, out| {
+        let out = replace(text.as_bytes(), from, &|| false, |i, out| {
             out.extend_from_slice(to[i].as_bytes());
             Ok::<_, std::convert::Infallible>(())
         });

@@ -97,7 +97,9 @@ fn replace_strings(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value
     context.add(text.context());
     // Only the replacements that are used are evaluated, and only these add their context.
     let mut replacements = vec![None; patterns.len()];
-    let replaced = string_ops::replace(text.bytes(), &patterns, |index, out| {
+    let limit = ev.stack_limit;
+    let stop = || limit.is_interrupted();
+    let replaced = string_ops::replace(text.bytes(), &patterns, &stop, |index, out| {
         let replacement: &[u8] = match replacements[index] {
             Some(replacement) => replacement,
             None => {
@@ -111,6 +113,7 @@ fn replace_strings(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value
         out.extend_from_slice(replacement);
         Ok::<_, EvalError>(())
     })?;
+    ev.check_interrupted()?;
     Ok(ev.string_with(&replaced, &context))
 }
 

@@ -293,9 +293,23 @@ impl Compiler<'_> {
     fn parts(&mut self, parts: &[Expr<'_>]) -> &'static [(CodeRef, Pos)] {
         let parts: Vec<(CodeRef, Pos)> = parts
             .iter()
-            .map(|part| (self.strict_ref(part), self.pos(part.span)))
+            .map(|part| (self.strict_ref(part), self.part_pos(part)))
             .collect();
         self.ev.heap.alloc_slice(&parts)
+    }
+
+    /// Where a part of a string is: an interpolation begins at its `${`, which is a little before the expression.
+    fn part_pos(&mut self, part: &Expr<'_>) -> Pos {
+        const NEAR: usize = 32;
+        let mut span = part.span;
+        if !matches!(part.kind, ExprKind::Str(_)) {
+            let start = span.start as usize;
+            let text = self.ev.sources.text(span.source);
+            let before = &text[start.saturating_sub(NEAR)..start];
+            let back = before.windows(2).rev().position(|pair| pair == b"${");
+            span.start -= back.map_or(0, |back| back as u32 + 2);
+        }
+        self.pos(span)
     }
 
     fn slot_code(&self, place: Place, pos: Pos) -> Code {
@@ -463,7 +477,7 @@ impl Compiler<'_> {
             left,
             right,
             pos,
-            right_pos: pos,
+            operands: [pos, pos],
         }))
     }
 
@@ -508,7 +522,7 @@ impl Compiler<'_> {
             BinaryOp::Update => Operator::Update,
             BinaryOp::Concat => Operator::Concat,
         };
-        let right_pos = self.pos(right.span);
+        let operands = [self.pos(left.span), self.pos(right.span)];
         let left = self.strict_ref(left);
         let right = self.strict_ref(right);
         Code::Binary(self.ev.heap.alloc_code(BinaryCode {
@@ -516,7 +530,7 @@ impl Compiler<'_> {
             left,
             right,
             pos,
-            right_pos,
+            operands,
         }))
     }
 }

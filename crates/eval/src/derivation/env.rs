@@ -133,6 +133,9 @@ impl Evaluator {
         if to.json.is_some() {
             return self.collect_structured(drv_name, to, attr, pos);
         }
+        if self.symbols.name(attr.name) == xbuild_derivation::STRUCTURED_ATTRS_VARIABLE {
+            return self.collect_json(drv_name, to, attr);
+        }
         let text = self
             .coerce_to_string(
                 attr.value,
@@ -151,6 +154,30 @@ impl Evaluator {
         };
         self.collect_special(drv_name, to, attr, &text, &|_: &mut Self| Ok(words(&text)))?;
         to.env.insert(self.symbols.name(attr.name).to_owned(), text);
+        Ok(())
+    }
+
+    /// `__json`, the old way of having structured attributes: it is read, and written in one form.
+    fn collect_json(&mut self, drv_name: &str, to: &mut Collected, attr: Attr) -> Result<()> {
+        let how = Coercion::DERIVATION;
+        let text = self.coerce_to_string(attr.value, Pos::NONE, &mut to.context, how, "")?;
+        self.host.message(
+            format!(
+                "warning: In derivation '{drv_name}': setting structured attributes via '__json' is deprecated, and may be disallowed in future versions of Nix. Set '__structuredAttrs = true' instead."
+            )
+            .as_bytes(),
+        );
+        let members = self.read_json(text.bytes(), Pos::NONE).map_err(|error| {
+            EvalError::new(
+                Pos::NONE,
+                format!("cannot process __json attribute: {error}"),
+            )
+        })?;
+        let json = self.to_json(members, Pos::NONE, &mut ContextSet::new(), false)?;
+        to.env.insert(
+            xbuild_derivation::STRUCTURED_ATTRS_VARIABLE.to_owned(),
+            json,
+        );
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use xbuild_syntax::symbol::Symbol;
 use super::Evaluator;
 use crate::attrs::Attrs;
 use crate::code::{Body, CodeRef, FormalsCode, LambdaCode};
-use crate::error::{EvalError, Result};
+use crate::error::{CALL_SITE, EvalError, Result};
 use crate::heap::{Application, Env};
 use crate::position::Pos;
 use crate::stack;
@@ -197,10 +197,7 @@ impl Evaluator {
         match (builtin.run)(self, args, pos) {
             // A builtin may hand on an argument or an element as it is.
             Ok(value) => self.force(value, pos),
-            Err(error) => Err(error.context(
-                pos,
-                format!("while calling the '{}' builtin", builtin.plain_name()),
-            )),
+            Err(error) => Err(error.in_builtin(pos, builtin.plain_name())),
         }
     }
 
@@ -300,7 +297,7 @@ impl Evaluator {
         };
         let error = error.context_call(lambda.pos, format!("while calling {name}"));
         if pos.is_some() {
-            error.context_call(pos, "from call site")
+            error.context_call(pos, CALL_SITE)
         } else {
             error
         }
@@ -321,10 +318,8 @@ impl Evaluator {
         };
         let Some(attrs) = found.as_attrs() else {
             let error = self.type_error("a set", found, lambda.pos);
-            return Err(error.context(
-                pos,
-                "while evaluating the value passed for the lambda argument",
-            ));
+            let what = "while evaluating the value passed for the lambda argument";
+            return Err(error.context(lambda.pos, what).context(pos, CALL_SITE));
         };
         if lambda.arg.is_some() {
             env.set(lambda.outer_params, found);
@@ -381,7 +376,7 @@ impl Evaluator {
                 self.name(name)
             ),
         )
-        .context(pos, "from call site")
+        .context(pos, CALL_SITE)
     }
 
     #[cold]
@@ -414,6 +409,6 @@ impl Evaluator {
             ),
         )
         .suggest(crate::suggest::best_matches(name.as_bytes(), candidates))
-        .context(pos, "from call site")
+        .context(pos, CALL_SITE)
     }
 }

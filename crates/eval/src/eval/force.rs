@@ -76,6 +76,36 @@ impl Evaluator {
         )
     }
 
+    /// Fails if the user wants the evaluation to end. What works for long without a call asks now and then.
+    ///
+    /// # Errors
+    ///
+    /// If so.
+    #[inline]
+    pub(crate) fn check_interrupted(&self) -> Result<()> {
+        if self.stack_limit.is_interrupted() {
+            return Err(self.stack_overflow(Pos::NONE));
+        }
+        Ok(())
+    }
+
+    /// A list of at most `capacity` elements; making it can be interrupted.
+    ///
+    /// # Errors
+    ///
+    /// If it was.
+    pub(crate) fn long_list(
+        &self,
+        capacity: usize,
+        elements: impl Iterator<Item = Value>,
+    ) -> Result<Value> {
+        let limit = self.stack_limit;
+        let elements = elements.take_while(|_| !limit.is_interrupted());
+        let list = self.heap.list_from_iter(capacity, elements);
+        self.check_interrupted()?;
+        Ok(Value::from(list))
+    }
+
     /// Forces everything inside as well.
     ///
     /// # Errors

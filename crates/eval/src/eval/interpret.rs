@@ -57,7 +57,7 @@ impl Evaluator {
                     self.check_assertion(assert, env)?;
                     code = assert.body;
                 }
-                Code::Not { operand, pos } => return self.not(operand, *pos, env),
+                Code::Not { operand, .. } => return self.not(operand, env),
                 Code::SelectPath(select) => match self.eval_select_path(select, env)? {
                     Selected::Found(value) => return Ok(value),
                     Selected::Default(default) => code = default,
@@ -163,11 +163,14 @@ impl Evaluator {
     #[cold]
     #[inline(never)]
     fn no_bool(&mut self, result: Result<Value>, pos: Pos, what: &str) -> EvalError {
-        let error = match result {
-            Ok(value) => self.type_error("a Boolean", value, pos),
-            Err(error) => error,
-        };
-        error.context(pos, what)
+        match result {
+            // As Nix tells it, with the place twice.
+            Ok(value) => {
+                let error = self.type_error("a Boolean", value, Pos::NONE);
+                error.context(pos, what).at(pos)
+            }
+            Err(error) => error.context(pos, what),
+        }
     }
 
     #[inline]
@@ -197,8 +200,9 @@ impl Evaluator {
     }
 
     #[inline(never)]
-    fn not(&mut self, operand: CodeRef, pos: Pos, env: Env) -> Result<Value> {
-        let operand = self.eval_bool(operand, env, pos, "in the argument of the not operator")?;
+    fn not(&mut self, operand: CodeRef, env: Env) -> Result<Value> {
+        let what = "in the argument of the not operator";
+        let operand = self.eval_bool(operand, env, Pos::NONE, what)?;
         Ok(Value::bool(!operand))
     }
 
@@ -257,7 +261,7 @@ impl Evaluator {
         let subject = self.eval_operand(subject, env)?;
         let Some(attrs) = subject.as_attrs() else {
             let error = self.type_error("a set", subject, pos);
-            return Err(self.while_selecting(error, name, pos));
+            return Err(error.context(pos, "while selecting an attribute"));
         };
         match attrs.get_hinted(name, hint) {
             Some(attr) => match self.force(attr.value, pos) {
@@ -266,14 +270,6 @@ impl Evaluator {
             },
             None => Err(self.missing_attr(attrs, name, pos)),
         }
-    }
-
-    #[cold]
-    fn while_selecting(&self, error: EvalError, name: Symbol, pos: Pos) -> EvalError {
-        error.context(
-            pos,
-            format!("while evaluating the attribute '{}'", self.name(name)),
-        )
     }
 
     #[cold]
@@ -312,7 +308,7 @@ impl Evaluator {
                     return Ok(Selected::Default(default));
                 }
                 let error = self.type_error("a set", value, pos);
-                return Err(self.while_selecting(error, name, pos));
+                return Err(error.context(pos, "while selecting an attribute"));
             };
             let Some(attr) = attr_of(attrs, name, code) else {
                 return match select.default {

@@ -36,6 +36,16 @@ pub(super) fn small_integers(op: Operator, left: Value, right: Value) -> Option<
     }
 }
 
+/// The builtin that an operator of arithmetic is.
+fn builtin_of(op: Operator) -> &'static str {
+    match op {
+        Operator::Sub => "sub",
+        Operator::Mul => "mul",
+        Operator::Div => "div",
+        _ => "add",
+    }
+}
+
 /// What the trace says of an operand or part that is to become a string.
 const SEGMENT: &str = "while evaluating a path segment";
 
@@ -117,6 +127,7 @@ impl Evaluator {
                 let right = self.eval_operand(code.right, env)?;
                 match small_integers(code.op, left, right) {
                     Some(value) => Ok(value),
+                    None if code.op == Operator::Add => self.add(left, right, code.operands[1]),
                     None => self.strict_operator(code.op, left, right, pos),
                 }
             }
@@ -132,16 +143,25 @@ impl Evaluator {
         pos: Pos,
     ) -> Result<Value> {
         match op {
-            Operator::Add => self.add(left, right, pos),
-            Operator::Sub | Operator::Mul | Operator::Div => self.arithmetic(op, left, right, pos),
+            Operator::Add | Operator::Sub | Operator::Mul | Operator::Div => self
+                .arithmetic(op, left, right, pos)
+                .map_err(|error| error.in_builtin(pos, builtin_of(op))),
             Operator::Eq => self.equal(left, right, pos).map(Value::bool),
             Operator::NotEq => self
                 .equal(left, right, pos)
                 .map(|equal| Value::bool(!equal)),
-            Operator::Less => self.less(left, right, pos).map(Value::bool),
-            Operator::Greater => self.less(right, left, pos).map(Value::bool),
-            Operator::LessEq => self.less(right, left, pos).map(|less| Value::bool(!less)),
-            _ => self.less(left, right, pos).map(|less| Value::bool(!less)),
+            _ => {
+                let (one, other) = match op {
+                    Operator::Less | Operator::GreaterEq => (left, right),
+                    _ => (right, left),
+                };
+                let less = self
+                    .less(one, other, pos)
+                    .map_err(|error| error.in_builtin(pos, "lessThan"))?;
+                Ok(Value::bool(
+                    less == matches!(op, Operator::Less | Operator::Greater),
+                ))
+            }
         }
     }
 
@@ -219,7 +239,7 @@ impl Evaluator {
         Ok(self.float(result))
     }
 
-    /// The operator `+` of forced values, the left of which is a number.
+    /// The operator `+` of forced values, the left of which is a number. What cannot be added is told at the right one.
     fn add(&mut self, left: Value, right: Value, pos: Pos) -> Result<Value> {
         match (left.kind(), right.kind()) {
             (ValueKind::Int(a), ValueKind::Int(b)) => match a.checked_add(b) {
@@ -249,18 +269,18 @@ impl Evaluator {
     /// a path if that is one, otherwise a string; paths are copied to the store only if it is a string.
     #[inline(never)]
     fn append(&mut self, left: Value, code: &'static BinaryCode, env: Env) -> Result<Value> {
-        let pos = code.pos;
+        let [left_pos, right_pos] = code.operands;
         let is_path = matches!(left.kind(), ValueKind::Path(_));
         let how = Coercion {
             more: false,
             copy_to_store: left.as_string().is_some(),
         };
         let mut context = ContextSet::new();
-        let left = self.coerce_to_string(left, pos, &mut context, how, SEGMENT)?;
+        let left = self.coerce_to_string(left, left_pos, &mut context, how, SEGMENT)?;
         let right = self.eval_operand(code.right, env)?;
-        let right = self.coerce_to_string(right, code.right_pos, &mut context, how, SEGMENT)?;
+        let right = self.coerce_to_string(right, right_pos, &mut context, how, SEGMENT)?;
         if is_path {
-            return self.finish_path(&[left, right], &context, pos);
+            return self.finish_path(&[left, right], &context, code.pos);
         }
         let context = context.finish(self.heap);
         let text = self.heap.concat(context, &[left.bytes(), right.bytes()]);
@@ -341,13 +361,13 @@ impl Evaluator {
         let right = self.eval(code.right, env)?;
         let right = self.force_attrs(
             right,
-            code.pos,
+            Pos::NONE,
             "in the right operand of the update (//) operator",
         )?;
         let left = self.eval(code.left, env)?;
         let left = self.force_attrs(
             left,
-            code.pos,
+            Pos::NONE,
             "in the left operand of the update (//) operator",
         )?;
         Ok(Value::from(left.update(self.heap, right)))
@@ -375,8 +395,6 @@ impl Evaluator {
         }
         let (left, right) = (left.as_slice(), right.as_slice());
         let all = left.iter().chain(right).copied();
-        Ok(Value::from(
-            self.heap.list_from_iter(left.len() + right.len(), all),
-        ))
+        self.long_list(left.len() + right.len(), all)
     }
 }

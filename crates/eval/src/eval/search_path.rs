@@ -3,10 +3,13 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
+use xbuild_flake_ref::{FlakeRef, ParseOptions};
+
 use super::Evaluator;
 use super::coerce::canonical_path;
 use super::paths::as_path;
 use crate::error::{EvalError, Result};
+use crate::host::Registries;
 use crate::position::Pos;
 use crate::settings::SearchPathEntry;
 use crate::value::Value;
@@ -113,11 +116,7 @@ impl Evaluator {
             }
         }
         if let Some(reference) = entry.strip_prefix("flake:") {
-            let fetch = self.eval_internal("«nix-internal»/search-path.nix", FETCH_FLAKE)?;
-            let reference = self.string(reference.as_bytes());
-            let fetched = self.call(fetch, &[reference], pos)?;
-            let what = "while fetching an entry of the search path";
-            return self.coerce_to_real_path(fetched, pos, what).map(Some);
+            return self.flake_source(reference).map(Some);
         }
         let Ok(path) = std::path::absolute(entry) else {
             return Ok(None);
@@ -131,10 +130,28 @@ impl Evaluator {
         }
         Ok(None)
     }
-}
 
-/// `flake:REFERENCE` in the search path is the source of that flake.
-const FETCH_FLAKE: &str = "reference: (builtins.fetchTree reference).outPath";
+    /// The source of a flake, which `flake:REFERENCE` in the search path is.
+    fn flake_source(&mut self, reference: &str) -> Result<PathBuf> {
+        self.require_feature("flakes")?;
+        let failed = |message: String| EvalError::new(Pos::NONE, message);
+        let options = ParseOptions {
+            allow_missing: true,
+            ..ParseOptions::default()
+        };
+        let mut input = FlakeRef::parse(reference, options, &mut |_| {})
+            .map_err(|error| failed(error.to_string()))?
+            .input;
+        if !input.is_direct() {
+            let resolved = self.host.resolve_input(&input, Registries::All);
+            input = resolved.map_err(|error| failed(error.to_string()))?.0;
+        }
+        let fetched = self
+            .fetch_tree(&input)
+            .map_err(|error| failed(error.to_string()))?;
+        Ok(PathBuf::from(fetched.path.to_string()))
+    }
+}
 
 /// What remains of `name` below a search path prefix: all of it below an empty prefix.
 #[must_use]

@@ -19,6 +19,8 @@ const LARGEST_MAPPING: usize = 64 << 20;
 const FIRST_STEP: usize = 128 << 10;
 /// The step by which others are filled with pages of the usual size.
 const STEP: usize = 1 << 20;
+/// Of one object, no more than this is filled at once: it would take long, and not all of it may come to be used.
+const MOST_AT_ONCE: usize = 64 << 20;
 /// A huge page.
 const HUGE_PAGE: usize = 2 << 20;
 /// As long as the arena is smaller than this, it is filled with huge pages. Beyond, they cost more than they save: where a
@@ -115,7 +117,7 @@ impl Arena {
             let start = NonNull::new_unchecked(self.next.get().add(self.room.get()));
             let ahead = self.ahead.take();
             if !ahead.is_some_and(|piece| piece.is_ready(start, more)) {
-                ahead::populate(start, more);
+                ahead::populate(start, more.min(MOST_AT_ONCE));
             }
             self.room.set(self.room.get() + more);
             self.mapped.set(self.mapped.get() - more);

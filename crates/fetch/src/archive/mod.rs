@@ -4,6 +4,7 @@ mod compression;
 mod path;
 mod tar;
 mod tree;
+mod zip;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ pub use compression::decompressed;
 pub use path::EntryPath;
 pub(crate) use tar::{Entry, Kind, for_each_entry};
 pub use tree::{OnExisting, Tree};
+pub(crate) use zip::{for_each_zip_entry, is_zip};
 
 /// An archive that could not be unpacked. Nothing is left at the destination.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +28,9 @@ pub enum UnpackError {
         /// Why.
         source: io::Error,
     },
+    /// Its first bytes are those of no archive.
+    #[error("Failed to open archive (Unrecognized archive format)")]
+    Unrecognized,
     /// It is not an archive of the expected kind, or does not keep to the format.
     #[error("'{archive}' is not a usable archive: {reason}", archive = .archive.display())]
     Malformed {

@@ -153,6 +153,26 @@ impl Inputs {
         Ok(())
     }
 
+    /// Makes Git track files of a directory, if that is a work tree, whether they are ignored or not.
+    ///
+    /// # Errors
+    /// If `git` fails.
+    pub fn track_git_files(&self, directory: &Path, files: &[PathBuf]) -> Result<()> {
+        if files.is_empty() || !directory.join(".git").exists() {
+            return Ok(());
+        }
+        let mut args = vec!["add", "--intent-to-add", "--force", "--"];
+        args.extend(files.iter().filter_map(|file| file.to_str()));
+        let what = || {
+            format!(
+                "adding files to the Git repository '{}'",
+                directory.display()
+            )
+        };
+        Repository::work_tree(directory).run(&args, what)?;
+        Ok(())
+    }
+
     /// The time of a commit, in seconds since 1970.
     fn commit_time(&self, repository: &Repository<'_>, rev: &str) -> Result<u64> {
         self.commit_number(repository, rev, "git-time", &["log", "-1", "--format=%ct"])

@@ -20,8 +20,8 @@ pub enum HashError {
     },
     /// No algorithm in the text and none known from context.
     #[error(
-        "hash '{text}' does not include a type, nor is the type otherwise known from context; \
-         write it as 'sha256-…' or 'sha256:…'"
+        "hash '{text}' does not include a type, nor is the type otherwise known from context\n\
+         hint: write it as 'sha256-…' or 'sha256:…'"
     )]
     MissingAlgorithm {
         /// The whole text.
@@ -43,7 +43,7 @@ pub enum HashError {
     },
     /// The number of characters fits none of the encodings.
     #[error(
-        "hash '{text}' has wrong length for hash algorithm '{algo}': {found} characters, expected {} (base-16), {} (base-32) or {} (base-64)",
+        "hash '{text}' has wrong length for hash algorithm '{algo}'\nhint: it has {found} characters, and should have {} (base-16), {} (base-32) or {} (base-64)",
         .algo.base16_len(), .algo.base32_len(), .algo.base64_len()
     )]
     WrongLength {

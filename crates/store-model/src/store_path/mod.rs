@@ -35,7 +35,7 @@ pub enum StorePathError {
     },
     /// No room for a hash part, a dash and a name.
     #[error(
-        "'{base_name}' is too short to be a valid store path: expected a 32-character hash, '-' and a name"
+        "'{base_name}' is too short to be a valid store path\nhint: it should be a 32-character hash, '-' and a name"
     )]
     TooShort {
         /// The path's last component.
@@ -320,7 +320,10 @@ mod tests {
         let below = |name: &str| show(&format!("/nix/store/{name}"));
         insta::assert_snapshot!(show("/usr/bin"), @"path '/usr/bin' is not in the Nix store (/nix/store)");
         insta::assert_snapshot!(show("/nix/store"), @"path '/nix/store' is not in the Nix store (/nix/store)");
-        insta::assert_snapshot!(below("x"), @"'x' is too short to be a valid store path: expected a 32-character hash, '-' and a name");
+        insta::assert_snapshot!(below("x"), @"
+'x' is too short to be a valid store path
+hint: it should be a 32-character hash, '-' and a name
+");
         insta::assert_snapshot!(below(&format!("{H}_x")), @"'00bgd045z0d4icpbc2yyz4gx48ak44la_x' can't name a store path because the hash part is not followed by a '-'");
         insta::assert_snapshot!(below(&format!("{}-x", H.replace('d', "e"))), @"store path '00bge045z0e4icpbc2yyz4gx48ak44la-x' contains illegal base-32 character 'e' at offset 4");
         insta::assert_snapshot!(below(&format!("{H}-")), @"path '00bgd045z0d4icpbc2yyz4gx48ak44la-' is not a valid store path: name must not be empty");

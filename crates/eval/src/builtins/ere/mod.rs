@@ -37,14 +37,14 @@ impl Ere {
         Ok(Self(program::Program::new(&tree, groups)?))
     }
 
-    /// Matches the whole of `text`.
-    pub(crate) fn full_match(&self, text: &[u8]) -> Option<Captures> {
-        search::full_match(&self.0, text)
+    /// Matches the whole of `text`. As soon as `stop` says so, there is no match.
+    pub(crate) fn full_match(&self, text: &[u8], stop: &dyn Fn() -> bool) -> Option<Captures> {
+        search::full_match(&self.0, text, stop)
     }
 
-    /// All non-overlapping matches in `text`, from left to right.
-    pub(crate) fn matches<'a>(&'a self, text: &'a [u8]) -> Matches<'a> {
-        Matches::new(&self.0, text)
+    /// All non-overlapping matches in `text`, from left to right, until `stop` says to end.
+    pub(crate) fn matches<'a>(&'a self, text: &'a [u8], stop: &'a dyn Fn() -> bool) -> Matches<'a> {
+        Matches::new(&self.0, text, stop)
     }
 }
 
@@ -61,7 +61,8 @@ mod tests {
 
     fn matched(pattern: &str, text: &str) -> Option<Vec<Option<String>>> {
         let ere = Ere::new(pattern.as_bytes()).unwrap();
-        ere.full_match(text.as_bytes()).map(|c| groups(&c, text))
+        ere.full_match(text.as_bytes(), &|| false)
+            .map(|c| groups(&c, text))
     }
 
     fn some(groups: &[&str]) -> Option<Vec<Option<String>>> {
@@ -85,21 +86,24 @@ mod tests {
     #[test]
     fn search_takes_the_longest_alternative() {
         let ere = Ere::new(b"a|ab|abc").unwrap();
-        let found: Vec<_> = ere.matches(b"xabcab").map(|c| c.whole()).collect();
+        let found: Vec<_> = ere
+            .matches(b"xabcab", &|| false)
+            .map(|c| c.whole())
+            .collect();
         assert_eq!(found, [(1, 4), (4, 6)]);
     }
 
     #[test]
     fn search_takes_the_first_run_of_a_loop() {
         let ere = Ere::new(b"(a?)(ab)?").unwrap();
-        let found: Vec<_> = ere.matches(b"ab").map(|c| c.whole()).collect();
+        let found: Vec<_> = ere.matches(b"ab", &|| false).map(|c| c.whole()).collect();
         assert_eq!(found, [(0, 1), (1, 1), (2, 2)]);
     }
 
     #[test]
     fn empty_matches_advance() {
         let ere = Ere::new(b"x*").unwrap();
-        let found: Vec<_> = ere.matches(b"axb").map(|c| c.whole()).collect();
+        let found: Vec<_> = ere.matches(b"axb", &|| false).map(|c| c.whole()).collect();
         assert_eq!(found, [(0, 0), (1, 2), (2, 2), (3, 3)]);
     }
 

@@ -13,6 +13,9 @@ use super::program::{Program, State, StateId};
 /// How many steps a pattern with possibly empty loop bodies may take before it is matched with memory.
 const EXACT_STEPS: u64 = 1 << 20;
 
+/// After how many steps it is asked whether to go on.
+const STOP_STEPS: u64 = 1 << 12;
+
 /// Marks an unset position.
 const NONE: usize = usize::MAX;
 
@@ -79,6 +82,8 @@ enum Job {
 struct Searcher<'a> {
     program: &'a Program,
     text: &'a [u8],
+    /// Whether to end without a match.
+    stop: &'a dyn Fn() -> bool,
     /// Where `^` matches, if anywhere.
     line_begin: Option<usize>,
     jobs: Vec<Job>,
@@ -95,10 +100,11 @@ struct Searcher<'a> {
 struct OutOfSteps;
 
 impl<'a> Searcher<'a> {
-    fn new(program: &'a Program, text: &'a [u8]) -> Self {
+    fn new(program: &'a Program, text: &'a [u8], stop: &'a dyn Fn() -> bool) -> Self {
         Self {
             program,
             text,
+            stop,
             line_begin: Some(0),
             jobs: Vec::new(),
             groups: vec![(0, NONE); program.groups],
@@ -192,6 +198,9 @@ impl<'a> Searcher<'a> {
                 steps += 1;
                 if EXACT && steps > EXACT_STEPS {
                     return Err(OutOfSteps);
+                }
+                if steps.is_multiple_of(STOP_STEPS) && (self.stop)() {
+                    return Ok(None);
                 }
                 match self.program.states[state as usize] {
                     State::Byte { set, next } => match self.text.get(at) {
@@ -297,13 +306,17 @@ impl<'a> Searcher<'a> {
 }
 
 /// Matches the whole of `text`.
-pub(crate) fn full_match(program: &Program, text: &[u8]) -> Option<Captures> {
+pub(crate) fn full_match(
+    program: &Program,
+    text: &[u8],
+    stop: &dyn Fn() -> bool,
+) -> Option<Captures> {
     if let Some(first) = &program.first
         && !text.first().is_some_and(|&byte| first.contains(byte))
     {
         return None;
     }
-    let mut searcher = Searcher::new(program, text);
+    let mut searcher = Searcher::new(program, text, stop);
     searcher.next_round();
     searcher.run(0, Mode::Full)
 }
@@ -318,13 +331,13 @@ pub(crate) struct Matches<'a> {
 }
 
 impl<'a> Matches<'a> {
-    pub(crate) fn new(program: &'a Program, text: &'a [u8]) -> Self {
+    pub(crate) fn new(program: &'a Program, text: &'a [u8], stop: &'a dyn Fn() -> bool) -> Self {
         let only_first = program.first.as_ref().and_then(|set| {
             let mut bytes = set.iter();
             bytes.next().filter(|_| bytes.next().is_none())
         });
         Self {
-            searcher: Searcher::new(program, text),
+            searcher: Searcher::new(program, text, stop),
             only_first,
             last: None,
             done: false,
@@ -345,7 +358,7 @@ impl<'a> Matches<'a> {
             if let Some(found) = self.searcher.run(at, Mode::Prefix) {
                 return Some(found);
             }
-            if at == text.len() {
+            if at == text.len() || (self.searcher.stop)() {
                 return None;
             }
             at += 1;

@@ -1,5 +1,8 @@
 //! The evaluator's view of files, environment and store.
 
+mod paths;
+mod texts;
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
@@ -10,8 +13,7 @@ use std::sync::Arc;
 
 use xbuild_derivation::Derivation;
 use xbuild_eval::host::{
-    FetchUrl, FetchedTree, FileType, Host, HostError, HostResult, PathFilter, Registries,
-    Requisite, normalise,
+    FetchUrl, FetchedTree, FileType, Host, HostError, HostResult, PathFilter, Registries, Requisite,
 };
 use xbuild_fetch::Fetcher;
 use xbuild_flake_ref::Input;
@@ -69,17 +71,6 @@ impl StoreHost {
     pub fn inputs(&self) -> std::rc::Rc<Inputs> {
         std::rc::Rc::clone(&self.inputs)
     }
-
-    /// Where `path` lies: logical store paths are looked up in the physical store.
-    fn locate(&self, path: &Path) -> PathBuf {
-        match self.store.logical(path) {
-            Some((store_path, rest)) if rest.as_os_str().is_empty() => {
-                self.store.physical(&store_path)
-            }
-            Some((store_path, rest)) => self.store.physical(&store_path).join(rest),
-            None => path.to_owned(),
-        }
-    }
 }
 
 /// The wish to stop, as downloads look at it.
@@ -104,87 +95,6 @@ fn read_error(path: &Path, error: &std::io::Error) -> HostError {
 }
 
 impl StoreHost {
-    /// Where the file `path` lies. Links inside the store lead to logical paths, which the system cannot follow; the
-    /// last component is followed only if `follow`.
-    fn resolve(&self, path: &Path, follow: bool) -> HostResult<PathBuf> {
-        Ok(self.locate(&self.walk(path, follow)?))
-    }
-
-    /// `path` with the links of the store replaced by what they lead to.
-    fn walk(&self, path: &Path, follow: bool) -> HostResult<PathBuf> {
-        let mut path = path.to_owned();
-        'restart: for _ in 0..MAX_LINKS {
-            let Some((store_path, rest)) = self.store.logical(&path) else {
-                match self.entry(&path, follow) {
-                    Some(next) => {
-                        path = next;
-                        continue;
-                    }
-                    None => return Ok(path),
-                }
-            };
-            let mut current = PathBuf::from(store_path.to_string());
-            let components: Vec<_> = rest.components().collect();
-            // The store path itself may be a link, too.
-            for index in 0..=components.len() {
-                if index > 0 {
-                    current.push(components[index - 1]);
-                }
-                if index == components.len() && !follow {
-                    break;
-                }
-                if let Ok(target) = fs::read_link(self.locate(&current)) {
-                    let mut next =
-                        normalise(&current.parent().unwrap_or(Path::new("/")).join(target));
-                    next.extend(&components[index..]);
-                    path = next;
-                    continue 'restart;
-                }
-            }
-            return Ok(current);
-        }
-        Err(HostError::new(format!(
-            "too many levels of symbolic links in '{}'",
-            path.display()
-        )))
-    }
-
-    /// Where in the store a path outside of it leads through links (such as `./result/bin/x`), if the system cannot follow
-    /// them: they name logical paths.
-    fn entry(&self, path: &Path, follow: bool) -> Option<PathBuf> {
-        let found = if follow {
-            fs::metadata(path)
-        } else {
-            fs::symlink_metadata(path)
-        };
-        if !found.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
-            return None;
-        }
-        let mut path = path.to_owned();
-        'restart: for _ in 0..MAX_LINKS {
-            let components: Vec<_> = path.components().collect();
-            let mut current = PathBuf::new();
-            for (index, component) in components.iter().enumerate() {
-                current.push(component);
-                if index + 1 == components.len() && !follow {
-                    return None;
-                }
-                if let Ok(target) = fs::read_link(&current) {
-                    let mut next =
-                        normalise(&current.parent().unwrap_or(Path::new("/")).join(target));
-                    next.extend(&components[index + 1..]);
-                    if self.store.logical(&next).is_some() {
-                        return Some(next);
-                    }
-                    path = next;
-                    continue 'restart;
-                }
-            }
-            return None;
-        }
-        None
-    }
-
     fn write_derivations(&self) -> HostResult<()> {
         Ok(self.derivations.borrow().flush()?)
     }
@@ -194,9 +104,6 @@ impl StoreHost {
         self.derivations.borrow().contains(path)
     }
 }
-
-/// Links that are followed for one path, as in Linux.
-const MAX_LINKS: usize = 40;
 
 impl Host for StoreHost {
     fn read_file(&self, path: &Path) -> HostResult<Vec<u8>> {
@@ -287,6 +194,7 @@ impl Host for StoreHost {
         references: &[StorePath],
     ) -> HostResult<StorePath> {
         self.write_derivations()?;
+        self.check_derivation_text(name, contents)?;
         let references: BTreeSet<StorePath> = references.iter().cloned().collect();
         Ok(self.store.add_text(name, contents, &references)?)
     }
