@@ -299,17 +299,26 @@ impl Compiler<'_> {
     }
 
     /// Where a part of a string is: an interpolation begins at its `${`, which is a little before the expression.
-    fn part_pos(&mut self, part: &Expr<'_>) -> Pos {
+    fn part_pos(&self, part: &Expr<'_>) -> Pos {
         const NEAR: usize = 32;
-        let mut span = part.span;
-        if !matches!(part.kind, ExprKind::Str(_)) {
-            let start = span.start as usize;
-            let text = self.ev.sources.text(span.source);
-            let before = &text[start.saturating_sub(NEAR)..start];
-            let back = before.windows(2).rev().position(|pair| pair == b"${");
-            span.start -= back.map_or(0, |back| back as u32 + 2);
+        let pos = self.pos(part.span);
+        if matches!(part.kind, ExprKind::Str(_)) {
+            return pos;
         }
-        self.pos(span)
+        let Some((source, start)) = self.ev.positions.resolve(pos) else {
+            return pos;
+        };
+        let start = start as usize;
+        let text = self.ev.sources.text(source);
+        let before = text.get(start.saturating_sub(NEAR)..start);
+        let pairs = before.unwrap_or_default().windows(2).rev();
+        match pairs.zip(2..).find(|(pair, _)| *pair == b"${") {
+            Some((_, back)) => self.pos(Span {
+                start: part.span.start - back,
+                ..part.span
+            }),
+            None => pos,
+        }
     }
 
     fn slot_code(&self, place: Place, pos: Pos) -> Code {
