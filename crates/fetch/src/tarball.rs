@@ -5,8 +5,8 @@ use std::io::Read as _;
 use std::path::Path;
 
 use crate::archive::{
-    Entry, EntryPath, Kind, OnExisting, Tree, UnpackError, decompressed, for_each_entry,
-    for_each_zip_entry, is_zip,
+    Compression, Entry, EntryPath, Kind, OnExisting, Tree, UnpackError, decompressed,
+    for_each_entry, for_each_zip_entry, is_zip,
 };
 
 /// Unpacks `archive` (tar, compressed with gzip, xz, zstd, bzip2 or not at all, or zip; its content decides, not its name) to
@@ -65,9 +65,13 @@ pub fn unpack(archive: &Path, dest: &Path) -> Result<u64, UnpackError> {
             }
         }
     };
+    let is_plain = |start: &[u8]| Compression::of_content(start) == Compression::None;
     let mut file = File::open(archive).map_err(read)?;
     let mut start = Vec::new();
-    (&mut file).take(4).read_to_end(&mut start).map_err(read)?;
+    (&mut file)
+        .take(Compression::MAGIC as u64)
+        .read_to_end(&mut start)
+        .map_err(read)?;
     if is_zip(&start) {
         for_each_zip_entry(archive, file, &mut visit)?;
     } else {
@@ -75,8 +79,10 @@ pub fn unpack(archive: &Path, dest: &Path) -> Result<u64, UnpackError> {
             .map_err(read)
             .and_then(|reader| for_each_entry(archive, reader, &mut visit));
         match ended {
-            // Nothing of what is in it is told: it may be a secret.
-            Err(UnpackError::Read { .. }) if !begun => return Err(UnpackError::Unrecognized),
+            // Nothing of what is in a file that is no archive is told: it may be a secret.
+            Err(UnpackError::Read { .. }) if !begun && is_plain(&start) => {
+                return Err(UnpackError::Unrecognized);
+            }
             ended => ended?,
         }
     }
