@@ -90,11 +90,11 @@ pub fn create_dirs(path: &Path) -> Result<()> {
 }
 
 fn make_dirs(path: &Path) -> io::Result<()> {
-    if path.is_dir() {
-        return Ok(());
-    }
-    if path.exists() {
-        return Err(io::ErrorKind::NotADirectory.into());
+    // One look: between two, another process may make it.
+    match std::fs::metadata(path) {
+        Ok(found) if found.is_dir() => return Ok(()),
+        Ok(_) => return Err(io::ErrorKind::NotADirectory.into()),
+        Err(_) => {}
     }
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => make_dirs(parent)?,
