@@ -206,11 +206,11 @@ fn scripts_are_sound() {
             .parent()
             .is_some_and(|parent| parent.ends_with("root-tree"));
         let shell = if builder { "bash" } else { "dash" };
-        let checked = Command::new("shellcheck")
+        let checked = Command::new(test_tool("shellcheck"))
             .args(["--norc", "--shell", shell])
             .arg(script)
             .output()
-            .expect("shellcheck is missing: run tests/setup");
+            .expect("run shellcheck");
         assert!(
             checked.status.success(),
             "{}",
