@@ -13,7 +13,7 @@ use support::{expressions, name_of, progress};
 const TARGET: &str = "nxp-imx8mp-evk-debug-from-x86_64";
 
 static BUILT: LazyLock<World> = LazyLock::new(|| {
-    let world = World::images();
+    let world = World::images("boards");
     expressions::copy(&world);
     progress("boards: a board image and its flash script");
     let image = format!(".#{TARGET}");

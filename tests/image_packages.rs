@@ -45,7 +45,7 @@ struct Built {
 }
 
 static BUILT: LazyLock<Built> = LazyLock::new(|| {
-    let world = World::images();
+    let world = World::images("packages");
     expressions::copy(&world);
     emulate::tools(&world);
     progress("image packages: all of a board");

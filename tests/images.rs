@@ -14,7 +14,7 @@ use support::{expressions, progress};
 const MIB: usize = 1 << 20;
 
 static WORLD: LazyLock<World> = LazyLock::new(|| {
-    let world = World::images();
+    let world = World::images("images");
     expressions::copy(&world);
     world.write("small.nix", include_str!("images/small.nix"));
     world

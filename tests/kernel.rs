@@ -19,7 +19,7 @@ static EVALUATING: LazyLock<World> = LazyLock::new(|| {
 
 /// The place where the kernel's source is unpacked; shared with what builds images.
 static BUILDING: LazyLock<World> = LazyLock::new(|| {
-    let world = World::images();
+    let world = World::images("kernel");
     expressions::copy(&world);
     progress("kernel: the source");
     world

@@ -398,7 +398,7 @@ impl Tree {
 /// What only the tree can tell.
 #[test]
 fn root_trees_are_checked() {
-    let world = World::images();
+    let world = World::images("trees-checked");
     for (name, definition, message) in [
         (
             "shell",
@@ -433,7 +433,7 @@ fn root_trees_are_checked() {
 /// The trees of both variants, and of the image in `examples/own-image`.
 #[test]
 fn root_trees() {
-    let world = World::images();
+    let world = World::images("trees");
     let default_nix = repository().join("default.nix");
     let expression = |attribute: &str| {
         world.write(

@@ -22,7 +22,7 @@ use support::{expressions, progress, test_tool};
 const AGX: &str = "small-nvidia-jetson-orin-agx";
 
 static WORLD: LazyLock<World> = LazyLock::new(|| {
-    let world = World::images();
+    let world = World::images("flash");
     expressions::copy(&world);
     world.write("small.nix", include_str!("../images/small.nix"));
     world

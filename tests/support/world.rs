@@ -62,16 +62,12 @@ impl World {
         world
     }
 
-    /// The place of everything that is built for images: its store, empty in a new checkout, stays from run to run and is
-    /// shared by the test programs, since a kernel takes minutes.
-    pub fn images() -> Self {
-        let world = Self::at("images", Who::Caller);
-        for directory in ["home", "work", "tmp"] {
-            xbuild_store::remove_tree(&world.root.join(directory))
-                .expect("remove what an earlier run left");
-        }
-        world.prepare();
-        world
+    /// The place called `name` on the store of everything that is built for images, which stays from run to run and is
+    /// shared by the test programs, since a kernel takes minutes; it is empty in a new checkout.
+    pub fn images(name: &str) -> Self {
+        let shared = Self::at("images", Who::Caller);
+        let world = Self::new(&format!("images-{name}"), Who::Caller);
+        world.with_store(&shared.store)
     }
 
     fn at(name: &str, who: Who) -> Self {
