@@ -80,6 +80,10 @@ for_each_user! {
             }
         }
         same(world, &["store", "cat", &format!("{a}/file")], "nix", &["store", "cat", &format!("{a}/file")]);
+        // Nothing leads out of a store path.
+        for below in [format!("{a}/.."), format!("{a}/../../file"), format!("{top}/bin/../bin/./top"), format!("{top}/bin/../..")] {
+            same(world, &["store", "ls", &below], "nix", &["store", "ls", &below]);
+        }
         for wrong in [&a, &format!("{a}/link"), &format!("{a}/none"), &format!("{a}/file/x")] {
             world.xbuild(&["store", "cat", wrong]).fails(1).says(&[&world.physical(wrong.trim_end_matches("/x")).display().to_string()]);
         }

@@ -144,6 +144,50 @@ step again $xbuild realise -o small .
         expect("again", 0, &["-small\n"]);
     }
 
+    /// A disk on which 8 MiB cannot be set aside: there, too, the collector has its room. Without any, the reason is said, and what
+    /// to do. What was left unfinished is deleted first, which makes room for the rest.
+    fn a_small_full_disk(world) {
+        world.write("default.nix", r#"import ./run.nix "small" "echo small >$out" { }"#);
+        let ran = world.shell(r#"mkdir disk
+exec unshare --map-root-user --mount sh -uc '
+mount -t tmpfs -o size=6M none disk
+export XBUILD_STORE=$PWD/disk/store
+exec 2>&1
+step() { echo "== $1"; shift; "$@"; echo "code $?"; }
+fill() { cat /dev/zero >disk/filler 2>/dev/null; }
+step small $xbuild realise --no-out-link .
+fill
+step gc $xbuild store gc
+step nothing-left sh -c "ls disk/store/nix/store/*-small"
+rm disk/filler
+step again $xbuild realise --no-out-link .
+rm disk/store/nix/var/nix/db/reserved
+fill
+step full $xbuild store gc
+step add $xbuild store add run.nix
+step look $xbuild store verify
+rm disk/filler
+head -c 1000000 /dev/zero >disk/store/nix/store/tmp-left-behind
+step leftover $xbuild store gc --max-freed 1
+'"#).succeeds();
+        let step = |name: &str, code: i32, texts: &[&str]| {
+            let said = ran.stdout.split("== ").find(|step| step.starts_with(&format!("{name}\n")));
+            let said = said.unwrap_or_else(|| panic!("no step {name}\n{}", ran.report()));
+            assert!(said.ends_with(&format!("code {code}\n")), "{name}\n{}", ran.report());
+            for text in texts {
+                assert!(said.contains(text), "{name} does not say `{text}`\n{}", ran.report());
+            }
+        };
+        step("small", 0, &["-small\n"]);
+        step("gc", 0, &["deleted"]);
+        step("nothing-left", 2, &[]);
+        step("again", 0, &["-small\n"]);
+        step("full", 1, &["free some space", "hint: a deletion, too, needs some room", "disk/store/nix/var/log/nix/drvs"]);
+        step("add", 1, &["free some space"]);
+        step("look", 0, &["all sound"]);
+        step("leftover", 0, &["0 store paths and 1 unfinished leftover deleted"]);
+    }
+
     /// `--store`, and the default place in the user's data directory.
     fn where_the_store_is(world) {
         world.write("default.nix", r#"import ./run.nix "made" "echo >$out" { }"#);

@@ -86,7 +86,7 @@ impl Session {
             None => signals::watch(&cancel, &runs),
         }
         .map_err(|error| Failure::text(format!("cannot watch for signals: {error}")))?;
-        let options = |read_only| {
+        let options = |read_only_because: Option<Arc<xbuild_store::Error>>| {
             let asked = cancel.clone();
             let chosen = &settings.store;
             StoreOptions {
@@ -96,18 +96,22 @@ impl Session {
                 auto_optimise: chosen.auto_optimise,
                 notify: Some(Notify(Arc::new(|line| output::note(line)))),
                 cancelled: Some(Cancelled(Arc::new(move || asked.is_cancelled()))),
-                read_only,
+                read_only: read_only_because.is_some(),
+                read_only_because,
                 use_reserve,
                 ..StoreOptions::default()
             }
         };
         let root = store_root(common)?;
-        let store = match Store::open(&root, options(false)) {
+        let store = match Store::open(&root, options(None)) {
             // What only looks can do so in a store of somebody else's, or on a medium that cannot be written.
-            Err(error) if !builds => Store::open(&root, options(true)).map_err(|_| error),
-            opened => opened,
-        }
-        .map_err(Error::from)?;
+            Err(error) if !builds && !matches!(error, xbuild_store::Error::Interrupted) => {
+                let error = Arc::new(error);
+                Store::open(&root, options(Some(Arc::clone(&error))))
+                    .map_err(|_| Failure::text(error.to_string()))?
+            }
+            opened => opened.map_err(Error::from)?,
+        };
         let mirrors = Mirrors::from_settings(settings.debian_mirror.as_deref())
             .map_err(|error| Failure::text(error.to_string()))?;
         let fetcher = Fetcher::new(FetchOptions {

@@ -286,7 +286,7 @@ pub enum FailureReason {
         alone: bool,
     },
     /// Longer than `timeout` or silent for longer than `max-silent-time`.
-    #[error("{what} after {} seconds\nhint: `--option {key} SECONDS` sets another limit, 0 none", after.as_secs())]
+    #[error("{what} after {} second{}\nhint: `--option {key} SECONDS` sets another limit, 0 none", after.as_secs(), plural(usize::try_from(after.as_secs()).unwrap_or(0)))]
     TimedOut {
         /// "timed out", "printed nothing for too long: stopped".
         what: &'static str,

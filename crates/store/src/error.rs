@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use xbuild_store_model::store_path::StorePath;
 
@@ -106,12 +107,14 @@ pub enum Error {
     },
 
     /// A writing operation on a store opened with [`crate::StoreOptions::read_only`].
-    #[error("cannot {action}: store '{}' is opened read-only", root.display())]
+    #[error("cannot {action}: store '{}' is opened read-only{}", root.display(), because.as_ref().map(|because| format!(", because {because}")).unwrap_or_default())]
     ReadOnly {
         /// What was asked for.
         action: &'static str,
         /// The store's root.
         root: PathBuf,
+        /// [`crate::StoreOptions::read_only_because`].
+        because: Option<Arc<Self>>,
     },
 
     /// A path that must be valid (registered) is not.
@@ -342,6 +345,29 @@ impl Error {
     }
 }
 
+impl Error {
+    /// Whether it failed since no space was left on the disk.
+    #[must_use]
+    pub fn is_disk_full(&self) -> bool {
+        match self {
+            Self::Io { source, .. } => source.kind() == io::ErrorKind::StorageFull,
+            Self::Database { source, .. } => has_no_space(source),
+            Self::ReadOnly { because, .. } => {
+                because.as_ref().is_some_and(|error| error.is_disk_full())
+            }
+            _ => false,
+        }
+    }
+}
+
+/// SQLite says of the file that it maps into memory only that this failed.
+fn has_no_space(error: &rusqlite::Error) -> bool {
+    error.sqlite_error().is_some_and(|error| {
+        error.code == rusqlite::ErrorCode::DiskFull
+            || error.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE
+    })
+}
+
 fn io_advice(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::StorageFull => {
@@ -363,7 +389,7 @@ fn io_advice(error: &io::Error) -> &'static str {
 fn sqlite_advice(error: &rusqlite::Error) -> &'static str {
     use rusqlite::ErrorCode as Code;
     match error.sqlite_error_code() {
-        Some(Code::DiskFull) => {
+        _ if has_no_space(error) => {
             "; free some space, for instance with `xbuild store gc`, and try again"
         }
         Some(Code::DatabaseCorrupt | Code::NotADatabase) => {

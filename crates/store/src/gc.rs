@@ -84,8 +84,9 @@ impl Store {
         self.with_collector(|collector| {
             let (graph, mut alive) = collector.mark(options)?;
             let dead = referrers_first(&graph, |node| alive.reached_by[node as usize].is_none());
-            let done = collector.delete_paths(&graph, &mut alive, options, &dead, &mut report)?
-                && collector.delete_leftovers(options, &mut report)?;
+            // Leftovers first: on a full disk, they make the room in which the database can change.
+            let done = collector.delete_leftovers(options, &mut report)?
+                && collector.delete_paths(&graph, &mut alive, options, &dead, &mut report)?;
             report.limit_reached = !done;
             collector.delete_links(&mut report)
         })?;
@@ -120,7 +121,9 @@ impl Store {
         work: impl FnOnce(&Collector<'_>) -> Result<T>,
     ) -> Result<T> {
         // On a full disk, this is the space that SQLite needs.
-        let _ = std::fs::remove_file(self.layout.reserved_file());
+        let reserve = self.layout.reserved_file();
+        let reserved = std::fs::symlink_metadata(&reserve).map_or(0, |meta| meta.len());
+        let _ = std::fs::remove_file(&reserve);
         let path = self.layout.gc_lock();
         let lock = locks::open_lock_file(&path)?;
         locks::lock(&lock, locks::Mode::Exclusive, &path, &self.hooks, &|| {
@@ -136,7 +139,7 @@ impl Store {
         shared.end_deletion();
         drop(server);
         drop(lock);
-        schema::reserve_space(&self.layout.reserved_file());
+        schema::reserve_space(&reserve, reserved);
         result
     }
 

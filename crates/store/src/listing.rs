@@ -49,6 +49,19 @@ pub enum Depth {
     All,
 }
 
+/// The names that lead to `rest`. As with Nix, `..` takes back the one before it, and does not lead out of the store path.
+fn names(rest: &Path) -> Vec<&OsStr> {
+    let mut names = Vec::new();
+    for component in rest.components() {
+        match component {
+            Component::Normal(name) => names.push(name),
+            Component::ParentDir => drop(names.pop()),
+            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
+        }
+    }
+    names
+}
+
 impl Store {
     /// Lists what is at `rest` in a valid path. No symlink is followed.
     pub fn list(&self, path: &StorePath, rest: &Path, depth: Depth) -> Result<Node> {
@@ -89,16 +102,7 @@ impl Store {
         let top = self.physical(path);
         let mut name = files::c_name(&top)?;
         let mut physical = top;
-        for component in rest.components() {
-            let next = match component {
-                Component::Normal(next) => next,
-                Component::RootDir | Component::CurDir => continue,
-                _ => {
-                    return Err(Error::io("read", rest)(
-                        std::io::ErrorKind::InvalidInput.into(),
-                    ));
-                }
-            };
+        for next in names(rest) {
             dir = match files::open_dir_at(&dir, &*name) {
                 Ok(dir) => dir,
                 Err(Errno::NOTDIR | Errno::LOOP) => {

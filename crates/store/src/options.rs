@@ -11,6 +11,8 @@ use crate::error::{Error, Result};
 pub struct StoreOptions {
     /// Do not create or change anything.
     pub read_only: bool,
+    /// Why it is read-only, if that is so because it could not be opened otherwise: for messages.
+    pub read_only_because: Option<Arc<Error>>,
     /// Nix's `fsync-metadata`: let SQLite sync what it must for its database to survive a crash of the machine.
     pub fsync_metadata: bool,
     /// Nix's `fsync-store-paths`: sync the contents of each path before it is registered.
@@ -34,6 +36,7 @@ impl Default for StoreOptions {
     fn default() -> Self {
         Self {
             read_only: false,
+            read_only_because: None,
             fsync_metadata: true,
             fsync_store_paths: false,
             sync_before_registering: false,

@@ -19,6 +19,8 @@ pub const SCHEMA_VERSION: u32 = 10;
 
 /// Size of the file that sets space aside for collecting garbage on a full disk, in bytes.
 const RESERVED_SIZE: u64 = 8 << 20;
+/// On a disk with little space, the file is at most this part of what is free.
+const RESERVED_PART: u64 = 8;
 
 /// SQLite keeps the text of these statements, so their white space and comments are part of the schema.
 const SCHEMA: &str = "\
@@ -145,7 +147,7 @@ pub(crate) fn open(
     }
 
     if !options.use_reserve {
-        reserve_space(&layout.reserved_file());
+        reserve_space(&layout.reserved_file(), 0);
     }
     let lock_path = layout.big_lock();
     let big_lock = locks::open_lock_file(&lock_path)?;
@@ -290,7 +292,7 @@ fn read_version(layout: &Layout) -> Result<Option<u32>> {
         Err(_) if text.is_empty() => Ok(None),
         Err(_) => Err(Error::CorruptSchemaFile {
             path,
-            content: text.chars().take(20).collect(),
+            content: text.trim().chars().take(20).collect(),
         }),
     }
 }
@@ -312,12 +314,24 @@ fn check_version(layout: &Layout, version: Option<u32>) -> Result<()> {
     }
 }
 
-/// Sets space aside. That it fails on a full disk does not matter.
-pub(crate) fn reserve_space(path: &Path) {
+/// Sets space aside: `RESERVED_SIZE`, or on a disk with little space a part of that, but `earlier` bytes if there were so many and
+/// they still fit. That it fails on a full disk does not matter.
+pub(crate) fn reserve_space(path: &Path, earlier: u64) {
     use std::os::unix::fs::OpenOptionsExt;
-    if std::fs::symlink_metadata(path).is_ok_and(|meta| meta.len() == RESERVED_SIZE) {
+    let there = std::fs::symlink_metadata(path).map_or(0, |meta| meta.len());
+    if there == RESERVED_SIZE {
         return;
     }
+    let Some(free) = path.parent().and_then(|dir| rustix::fs::statvfs(dir).ok()) else {
+        return;
+    };
+    let free = free.f_bavail.saturating_mul(free.f_frsize);
+    let size = if free / RESERVED_PART >= RESERVED_SIZE {
+        RESERVED_SIZE
+    } else {
+        // Whole pages, of which SQLite needs some.
+        (free / RESERVED_PART) & !4095
+    };
     if let Ok(file) = File::options()
         .write(true)
         .create(true)
@@ -325,6 +339,13 @@ pub(crate) fn reserve_space(path: &Path) {
         .mode(0o600)
         .open(path)
     {
-        let _ = rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, RESERVED_SIZE);
+        for size in [earlier.max(size), size] {
+            if size <= there
+                || rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, size)
+                    .is_ok()
+            {
+                return;
+            }
+        }
     }
 }

@@ -261,6 +261,7 @@ impl Store {
             return Err(Error::ReadOnly {
                 action,
                 root: self.layout.root().to_owned(),
+                because: self.options.read_only_because.clone(),
             });
         }
         Ok(())

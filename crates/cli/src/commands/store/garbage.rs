@@ -57,7 +57,10 @@ pub(super) fn collect(session: &Session, args: &Gc) -> Result<(), Failure> {
         keep_derivations: session.settings.store.keep_derivations,
         ..GcOptions::default()
     };
-    let result = session.store.gc(&options)?;
+    let result = session
+        .store
+        .gc(&options)
+        .map_err(|error| stuck(session, error))?;
     report(&result, args.dry_run, args.json)?;
     if !args.dry_run && !args.json {
         let saved = session.store.sharing()?.bytes_saved;
@@ -69,6 +72,19 @@ pub(super) fn collect(session: &Session, args: &Gc) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// The failure of a deletion. On a disk that is too full even for that, the user has to begin.
+fn stuck(session: &Session, error: xbuild_store::Error) -> Failure {
+    let full = error.is_disk_full();
+    let mut failure = Failure::from(error);
+    if full {
+        failure.message += &format!(
+            "\nhint: a deletion, too, needs some room for the database. Delete something else on that disk first, such as logs of builds in '{}'",
+            session.store.root().join("nix/var/log/nix/drvs").display()
+        );
+    }
+    failure
 }
 
 fn report(report: &GcReport, dry_run: bool, json: bool) -> Result<(), Failure> {
@@ -167,10 +183,11 @@ pub(super) fn delete(
         paths = session.store.closure(&paths)?;
     }
     let deleted = if ignore_liveness {
-        session.store.delete_ignoring_liveness(&paths)?
+        session.store.delete_ignoring_liveness(&paths)
     } else {
-        session.store.delete(&paths)?
+        session.store.delete(&paths)
     };
+    let deleted = deleted.map_err(|error| stuck(session, error))?;
     report(&deleted, false, false)
 }
 
