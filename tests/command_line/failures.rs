@@ -162,8 +162,17 @@ error: build of /nix/store/HASH-broken.drv failed
         fetch("stalled", &["--option", "stalled-download-timeout", "1"]).fails(100).says(&[&url("stalled"), "download of /nix/store/"]);
         fetch("file", &["--argstr", "hash", wrong]).fails(102).says(&[&url("file"), wrong, "sha256-WJG1tSLV3whtD/CxEPvZ0hu0/HFjrzTQgoai6Eb2vgM="]);
         assert!(world.valid_paths().iter().all(|path| path.ends_with(".drv")), "{:?}", world.valid_paths());
+        fetch("file", &["--dry-run"]).succeeds().says(&["; 1 download, whose size is not known before"]);
         let fetched = fetch("file", &[]).succeeds().says(&["fetching /nix/store/"]);
         assert_eq!(world.read(fetched.line()), "hello\n");
+        // The size is known from now on, and that of a file of this machine always.
+        world.xbuild(&["store", "delete", fetched.line()]).succeeds();
+        fetch("file", &["--dry-run"]).succeeds().says(&["; 1 download of 6 B"]);
+        assert_eq!(fetch("file", &["--dry-run", "--json"]).succeeds().json()[0]["downloadSize"], 6);
+        assert!(fetch("file", &["--argstr", "hash", wrong, "--dry-run", "--json"]).succeeds().json()[0]["downloadSize"].is_null());
+        let here = world.write("here", "12345");
+        world.write("here.nix", format!(r#"import <nix/fetchurl.nix> {{ hash = "{wrong}"; url = "file://{}"; }}"#, here.display()));
+        world.xbuild(&["realise", "--dry-run", "./here.nix"]).succeeds().says(&["; 1 download of 5 B"]);
         // A mirror that is not there.
         world.write("mirror.nix", r#"derivation { name = "mirrored"; system = "builtin"; builder = "builtin:fetchurl"; url = "mirror://debian/pool/x";
           outputHash = "sha256-WJG1tSLV3whtD/CxEPvZ0hu0/HFjrzTQgoai6Eb2vgM="; outputHashMode = "flat"; }"#);

@@ -7,12 +7,13 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use xbuild_derivation::Derivation;
+use xbuild_derivation::{Derivation, Output};
 use xbuild_fetch::{FetchError, Fetcher, Progress};
 use xbuild_report::{Event, Events, StepId};
 use xbuild_sandbox::CancelToken;
-use xbuild_store::Store;
+use xbuild_store::{Download, Store};
 use xbuild_store_model::{ContentAddressMethod, StorePath, nar};
 
 use crate::error::{Error, FailureReason};
@@ -84,6 +85,7 @@ fn fetchurl(context: &Context<'_>, drv: &Derivation, out: &Path) -> Result<(), F
         out.to_owned()
     };
     let mut last = None;
+    let begun = Instant::now();
     for url in urls {
         let mut progress = |progress: Progress| {
             context.events.tell(&Event::Downloaded {
@@ -118,6 +120,7 @@ fn fetchurl(context: &Context<'_>, drv: &Derivation, out: &Path) -> Result<(), F
     if let Some(error) = last {
         return Err(FailureReason::Download(error.to_string()));
     }
+    note_size(context, drv, &download, begun.elapsed());
     if unpack {
         unpack_nar(&download, out)?;
     }
@@ -126,6 +129,19 @@ fn fetchurl(context: &Context<'_>, drv: &Derivation, out: &Path) -> Result<(), F
             .map_err(Error::io("make executable", out))?;
     }
     Ok(())
+}
+
+/// Remembers the size of a download. Only a guess for later runs: a failure to note it is no failure of the download.
+fn note_size(context: &Context<'_>, drv: &Derivation, download: &Path, duration: Duration) {
+    let path = drv.outputs.values().find_map(Output::path);
+    if let (Some(path), Ok(meta)) = (path, fs::metadata(download)) {
+        let bytes = meta.len();
+        let download = Download { bytes, duration };
+        let _ = context
+            .store
+            .builds()
+            .and_then(|builds| builds.record_download(path, download));
+    }
 }
 
 /// `unpack = true` of stock Nix: the download is a NAR, perhaps compressed with xz.

@@ -48,8 +48,10 @@ pub struct Demand {
     pub spec: StepSpec,
     /// Whether it takes part in the jobserver (`enableJobserver`).
     pub(crate) jobserver: bool,
-    /// Whether an earlier build is known.
+    /// Whether an earlier build, or the same download, is known.
     pub known: bool,
+    /// The size of a download, in bytes, if it is known: because it was made earlier, or is a file of this machine.
+    pub download: Option<u64>,
     /// Bytes of its sources that are there, or were when they were packed.
     sources: u64,
     /// How many of its sources will be downloaded.
@@ -76,6 +78,11 @@ impl Demands {
             demands: plan.steps.iter().map(Demand::new).collect(),
             cores,
         };
+        for (demand, step) in made.demands.iter_mut().zip(&plan.steps) {
+            if step.kind == StepKind::Fetch {
+                demand.know_download(step, &history);
+            }
+        }
         let sources = Sources::of(plan, store);
         // First those without `src`: those with one may need what they found.
         for compiles in [false, true] {
@@ -137,10 +144,31 @@ impl Demand {
             },
             jobserver: !is_fetch && flag(&step.drv, "enableJobserver"),
             known: false,
+            download: None,
             sources: 0,
             missing: 0,
             compiles: source_text(&step.drv).is_some(),
         }
+    }
+
+    /// Takes what is known of the same download.
+    fn know_download(&mut self, step: &Step, history: &History) {
+        let path = step.drv.outputs.values().find_map(Output::path);
+        if let Some(download) = path.and_then(|path| history.download(path)) {
+            self.known = true;
+            self.download = Some(download.bytes);
+            let ms = u32::try_from(download.duration.as_millis()).unwrap_or(u32::MAX);
+            self.spec = StepSpec::download(ms);
+            return;
+        }
+        let urls = attribute(&step.drv, "urls").or_else(|| attribute(&step.drv, "url"));
+        let urls = urls.unwrap_or_default();
+        let mut files = urls
+            .split_ascii_whitespace()
+            .filter_map(|url| url.strip_prefix("file://"))
+            .filter_map(|file| std::fs::metadata(file).ok())
+            .filter(std::fs::Metadata::is_file);
+        self.download = files.next().map(|meta| meta.len());
     }
 
     /// Takes what is known of earlier builds. Whether there were any.

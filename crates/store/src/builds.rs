@@ -1,4 +1,5 @@
-//! How long earlier builds took, and how much memory and how many processors they used, for the scheduler.
+//! How long earlier builds took, and how much memory and how many processors they used, for the scheduler; and how large earlier
+//! downloads were.
 //!
 //! In a database of its own, `nix/var/xbuild/builds.sqlite`: Nix's has no place for it. Losing it costs nothing but guesses, so it
 //! is never synced, and a damaged one is made anew.
@@ -9,6 +10,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, params};
+
+use xbuild_store_model::store_path::StorePath;
 
 use crate::error::{Error, Result};
 
@@ -26,11 +29,22 @@ pub struct Usage {
     pub processors: u64,
 }
 
+/// What a download was, and so what is expected of the same one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Download {
+    /// Its size, in bytes.
+    pub bytes: u64,
+    /// How long it took.
+    pub duration: Duration,
+}
+
 /// What is known of all builds, as it was when it was [read](Builds::history).
 #[derive(Debug, Clone, Default)]
 pub struct History {
     /// By name, then by system.
     builds: BTreeMap<String, BTreeMap<String, Usage>>,
+    /// By the store path that was made of them, without its directory.
+    downloads: BTreeMap<String, Download>,
 }
 
 impl History {
@@ -61,7 +75,13 @@ impl History {
         found
     }
 
-    /// Whether nothing is known.
+    /// What was downloaded for this store path, which need not be there any more.
+    #[must_use]
+    pub fn download(&self, path: &StorePath) -> Option<Download> {
+        self.downloads.get(path.base_name()).copied()
+    }
+
+    /// Whether nothing is known of builds.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.builds.is_empty()
@@ -80,6 +100,7 @@ pub struct Builds {
 #[derive(Debug, Default)]
 struct Pending {
     records: Vec<Record>,
+    downloads: Vec<(String, Download)>,
     /// When records were last written.
     written: Option<Instant>,
 }
@@ -154,19 +175,32 @@ impl Builds {
         };
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
         pending.records.push(record);
+        self.write_now_and_then(&mut pending)
+    }
+
+    /// Records what was downloaded for a store path, as [`record_build`](Self::record_build) does a build.
+    pub fn record_download(&self, path: &StorePath, download: Download) -> Result<()> {
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = path.base_name().to_owned();
+        pending.downloads.push((name, download));
+        self.write_now_and_then(&mut pending)
+    }
+
+    fn write_now_and_then(&self, pending: &mut Pending) -> Result<()> {
         if pending
             .written
             .is_some_and(|at| at.elapsed() < WRITE_INTERVAL)
         {
             return Ok(());
         }
-        self.write(&mut pending)
+        self.write(pending)
     }
 
     fn write(&self, pending: &mut Pending) -> Result<()> {
         pending.written = Some(Instant::now());
         let records = std::mem::take(&mut pending.records);
-        if records.is_empty() {
+        let downloads = std::mem::take(&mut pending.downloads);
+        if records.is_empty() && downloads.is_empty() {
             return Ok(());
         }
         self.with(|connection| {
@@ -188,6 +222,15 @@ impl Builds {
                 ])?;
             }
             drop(statement);
+            let mut statement = transaction.prepare_cached(
+                "insert or replace into Downloads (path, bytes, duration) values (?, ?, ?)",
+            )?;
+            for (path, download) in &downloads {
+                let duration = i64::try_from(download.duration.as_micros()).unwrap_or(i64::MAX);
+                let bytes = i64::try_from(download.bytes).unwrap_or(i64::MAX);
+                statement.execute(params![path, bytes, duration])?;
+            }
+            drop(statement);
             transaction.commit()
         })
     }
@@ -201,8 +244,8 @@ impl Builds {
             )?;
             let mut rows = statement.query([])?;
             let mut history = History::default();
+            let whole = |n: i64| u64::try_from(n).unwrap_or(0);
             while let Some(row) = rows.next()? {
-                let whole = |n: i64| u64::try_from(n).unwrap_or(0);
                 let usage = Usage {
                     duration: Duration::from_micros(whole(row.get(2)?)),
                     peak_memory: whole(row.get(3)?),
@@ -210,6 +253,19 @@ impl Builds {
                 };
                 let systems = history.builds.entry(row.get(0)?).or_default();
                 systems.insert(row.get(1)?, usage);
+            }
+            // One that was made before downloads were recorded, and is only read.
+            if connection.table_exists(None, "Downloads")? {
+                let mut statement =
+                    connection.prepare_cached("select path, bytes, duration from Downloads")?;
+                let mut rows = statement.query([])?;
+                while let Some(row) = rows.next()? {
+                    let download = Download {
+                        bytes: whole(row.get(1)?),
+                        duration: Duration::from_micros(whole(row.get(2)?)),
+                    };
+                    history.downloads.insert(row.get(0)?, download);
+                }
             }
             Ok(history)
         })
@@ -255,12 +311,14 @@ fn open_writable(path: &Path) -> rusqlite::Result<Connection> {
     if !is_current(&connection)? {
         create(&connection)?;
     }
+    create_downloads(&connection)?;
     Ok(connection)
 }
 
 fn memory() -> rusqlite::Result<Connection> {
     let connection = Connection::open_in_memory()?;
     create(&connection)?;
+    create_downloads(&connection)?;
     Ok(connection)
 }
 
@@ -283,6 +341,17 @@ fn create(connection: &Connection) -> rusqlite::Result<()> {
          pragma user_version = {VERSION};
          commit;"
     ))
+}
+
+/// Came later than the other table, and without a new version: what is known of builds is kept.
+fn create_downloads(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(
+        "create table if not exists Downloads (
+             path text primary key not null, -- what was made of it, without the store's directory
+             bytes integer not null,
+             duration integer not null -- microseconds
+         ) without rowid;",
+    )
 }
 
 #[cfg(test)]
@@ -319,6 +388,38 @@ mod tests {
         drop(builds);
         let again = Builds::open(&path, true).unwrap().history().unwrap();
         assert_eq!(again.expected("hello-2.10", ""), expected);
+    }
+
+    /// Also beside what an xbuild that did not record downloads has left.
+    #[test]
+    fn downloads_are_known_by_their_path() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("builds.sqlite");
+        let [path, other] = ["a", "b"].map(|name| {
+            StorePath::from_base_name(&format!("00000000000000000000000000000000-{name}")).unwrap()
+        });
+        let builds = Builds::open(&file, false).unwrap();
+        builds.record_build("a", "b", usage(1, 0, 0)).unwrap();
+        let drop_table = |connection: &Connection| connection.execute_batch("drop table Downloads");
+        builds.with(drop_table).unwrap();
+        drop(builds);
+        let old = Builds::open(&file, true).unwrap().history().unwrap();
+        assert_eq!(old.download(&path), None);
+        let builds = Builds::open(&file, false).unwrap();
+        for bytes in [5, 1000] {
+            let duration = Duration::from_millis(bytes);
+            let download = Download { bytes, duration };
+            builds.record_download(&path, download).unwrap();
+        }
+        drop(builds);
+        let history = Builds::open(&file, true).unwrap().history().unwrap();
+        let download = Download {
+            bytes: 1000,
+            duration: Duration::from_secs(1),
+        };
+        assert_eq!(history.download(&path), Some(download));
+        assert_eq!(history.download(&other), None);
+        assert_eq!(history.expected("a", "b"), Some(usage(1, 0, 0)));
     }
 
     #[test]

@@ -66,7 +66,7 @@ pub mod why_depends;
 
 pub use add::NewText;
 pub use auto_gc::AutoGc;
-pub use builds::{Builds, History, Usage};
+pub use builds::{Builds, Download, History, Usage};
 pub use closure_diff::PackageChange;
 pub use error::{Error, Result};
 pub use files::create_dirs;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use xbuild_realise::estimate::Demands;
 use xbuild_realise::plan::read_derivation;
 use xbuild_realise::{Error, Mode, Plan, Realised, Settings, StepKind, Wanted};
+use xbuild_report::words::{count, size};
 use xbuild_scheduler::Forecast;
 use xbuild_store_model::StorePath;
 
@@ -170,8 +171,10 @@ fn estimate(plan: &Plan, demands: &Demands, forecast: &Forecast, settings: &Sett
         );
     }
     if fetches > 0 {
-        let downloads = xbuild_report::words::count(fetches, "download", "downloads");
-        text += &format!("; {downloads}, whose sizes the servers will tell");
+        let sizes = (0..plan.steps.len())
+            .filter(|&index| plan.steps[index].kind == StepKind::Fetch)
+            .map(|index| demands.get(index).download);
+        text += &format!("; {}", downloads(sizes));
     }
     let is_guess =
         |index: &usize| plan.steps[*index].kind != StepKind::Fetch && !demands.get(*index).known;
@@ -180,6 +183,24 @@ fn estimate(plan: &Plan, demands: &Demands, forecast: &Forecast, settings: &Sett
         text += &format!("; {guessed} of {builds} guessed, since never built in this store");
     }
     text
+}
+
+/// How many downloads there are, and how large they are, as far as that is known.
+fn downloads(sizes: impl Iterator<Item = Option<u64>>) -> String {
+    let (mut known, mut bytes, mut unknown) = (0, 0_u64, 0);
+    for size in sizes {
+        match size {
+            Some(size) => (known, bytes) = (known + 1, bytes.saturating_add(size)),
+            None => unknown += 1,
+        }
+    }
+    let all = count(known + unknown, "download", "downloads");
+    match (known, unknown) {
+        (_, 0) => format!("{all} of {}", size(bytes)),
+        (0, 1) => format!("{all}, whose size is not known before"),
+        (0, _) => format!("{all}, whose sizes are not known before"),
+        (_, n) => format!("{all} of {} and {n} of unknown size", size(bytes)),
+    }
 }
 
 /// A duration for people: no more digits than an estimate has.
@@ -213,6 +234,7 @@ fn step_json(
         "expectedMs": demand.spec.expected_ms,
         "expectedStartMs": forecast.starts[index],
         "known": demand.known,
+        "downloadSize": demand.download,
         "processors": demand.spec.processors,
         "memory": demand.spec.memory,
     })
@@ -292,6 +314,22 @@ fn print(realised: &[Realised], json: bool) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn downloads_in_words() {
+        let said = |sizes: &[Option<u64>]| downloads(sizes.iter().copied());
+        assert_eq!(said(&[Some(2048)]), "1 download of 2.0 KiB");
+        assert_eq!(said(&[Some(1024); 2]), "2 downloads of 2.0 KiB");
+        assert_eq!(said(&[None]), "1 download, whose size is not known before");
+        assert_eq!(
+            said(&[None; 3]),
+            "3 downloads, whose sizes are not known before"
+        );
+        assert_eq!(
+            said(&[None, Some(1024), None]),
+            "3 downloads of 1.0 KiB and 2 of unknown size"
+        );
+    }
 
     #[test]
     fn links_are_named_as_in_nix() {
