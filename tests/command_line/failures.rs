@@ -173,6 +173,10 @@ error: build of /nix/store/HASH-broken.drv failed
         let here = world.write("here", "12345");
         world.write("here.nix", format!(r#"import <nix/fetchurl.nix> {{ hash = "{wrong}"; url = "file://{}"; }}"#, here.display()));
         world.xbuild(&["realise", "--dry-run", "./here.nix"]).succeeds().says(&["; 1 download of 5 B"]);
+        // What is wrong with an archive is said of its URL.
+        world.shell("mkdir tree; head -c 100000 /dev/urandom >tree/file; tar czf whole.tar.gz tree; head -c 50000 whole.tar.gz >cut.tar.gz").succeeds();
+        let archive = format!("file://{}", world.path("cut.tar.gz").display());
+        world.xbuild(&["eval", "-E", &format!(r#"builtins.fetchTarball "{archive}""#)]).fails(1).says(&[&format!("archive '{archive}'")]);
         // A mirror that is not there.
         world.write("mirror.nix", r#"derivation { name = "mirrored"; system = "builtin"; builder = "builtin:fetchurl"; url = "mirror://debian/pool/x";
           outputHash = "sha256-WJG1tSLV3whtD/CxEPvZ0hu0/HFjrzTQgoai6Eb2vgM="; outputHashMode = "flat"; }"#);

@@ -249,7 +249,8 @@ for_each_user! {
             world.xbuild(&["store", "gc", &format!("--delete-older-than={wrong}")]).fails(1).says(&["not a number of days"]);
         }
         world.xbuild(&["realise", "--profile", "profile", &a]).succeeds();
-        world.xbuild(&["store", "gc", "-d", "--dry-run"]).succeeds().says(&["would remove old generation", "profile-3-link"]);
+        let planned = world.xbuild(&["store", "gc", "-d", "--dry-run"]).succeeds().says(&["would remove old generation", "profile-3-link"]);
+        assert!(planned.lines().contains(&top.as_str()) && !planned.lines().contains(&a.as_str()), "{}", planned.report());
         let collected = world.xbuild(&["store", "gc", "--delete-old"]).succeeds().says(&["removing old generation"]);
         assert!(collected.lines().contains(&top.as_str()) && world.is_valid(&a) && !world.is_valid(&b));
         world.write("plain", "");

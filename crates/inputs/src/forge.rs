@@ -53,7 +53,7 @@ impl Inputs {
         let headers = self.authorization(&place);
         let url = place.archive(&rev, !headers.is_empty());
         self.download(&url, headers, &file)?;
-        let (path, last_modified) = self.unpack("source", &file, scratch.path())?;
+        let (path, last_modified) = self.unpack(&url, "source", &file, scratch.path())?;
         self.cache.put(
             &key,
             &[

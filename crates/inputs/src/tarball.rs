@@ -85,7 +85,7 @@ impl Inputs {
         let unpacked = match (answer.fetched, cached) {
             (None, Some(cached)) => cached,
             _ => {
-                let (path, last_modified) = self.unpack(name, &file, scratch.path())?;
+                let (path, last_modified) = self.unpack(url, name, &file, scratch.path())?;
                 Unpacked {
                     path,
                     last_modified,
@@ -108,15 +108,17 @@ impl Inputs {
         Ok(unpacked)
     }
 
-    /// Unpacks a downloaded archive into the store; gives the time of its newest entry, too.
+    /// Unpacks an archive, downloaded from `url`, into the store; gives the time of its newest entry, too.
     pub(crate) fn unpack(
         &self,
+        url: &str,
         name: &str,
         file: &Path,
         scratch: &Path,
     ) -> Result<(StorePath, u64)> {
         let unpacked = scratch.join("unpacked");
-        let last_modified = xbuild_fetch::tarball::unpack(file, &unpacked)?;
+        let last_modified =
+            xbuild_fetch::tarball::unpack(file, &unpacked).map_err(|error| error.with_name(url))?;
         Ok((self.add_tree(name, &unpacked)?, last_modified))
     }
 }

@@ -15,6 +15,7 @@ use crate::gc_server::{Server, Shared};
 use crate::locks;
 use crate::queries::Graph;
 use crate::removal;
+use crate::roots::Root;
 use crate::schema;
 use crate::store::Store;
 use crate::temp_roots;
@@ -30,6 +31,8 @@ pub struct GcOptions {
     pub keep_outputs: bool,
     /// Nix's `keep-derivations`: derivers of living paths live.
     pub keep_derivations: bool,
+    /// Links that count as gone, though they are there: for a dry run that shows what their deletion would free.
+    pub without_roots: Vec<PathBuf>,
     /// Only what running processes have asked for (temporary roots) lives: for [`Store::delete`].
     pub ignore_liveness: bool,
 }
@@ -41,6 +44,7 @@ impl Default for GcOptions {
             max_freed: None,
             keep_outputs: false,
             keep_derivations: true,
+            without_roots: Vec::new(),
             ignore_liveness: false,
         }
     }
@@ -179,7 +183,11 @@ impl Collector<'_> {
         if !options.ignore_liveness {
             let permanent = store.permanent_roots(!options.dry_run)?;
             let running = store.runtime_roots();
-            let all = permanent.into_iter().chain(running);
+            let is_there = |root: &Root| {
+                let link = Path::new(&root.root);
+                !options.without_roots.iter().any(|gone| gone == link)
+            };
+            let all = permanent.into_iter().filter(is_there).chain(running);
             roots.extend(all.map(|root| (root.path, root.root)));
         }
         // After the roots: a path that became valid meanwhile is a temporary root of the one who made it so.

@@ -72,6 +72,18 @@ pub enum UnpackError {
 }
 
 impl UnpackError {
+    /// The same of an archive that the user knows by another name than its file's: by its URL.
+    #[must_use]
+    pub fn with_name(mut self, name: &str) -> Self {
+        if let Self::Read { archive, .. }
+        | Self::Malformed { archive, .. }
+        | Self::Refused { archive, .. } = &mut self
+        {
+            *archive = PathBuf::from(name);
+        }
+        self
+    }
+
     pub(crate) fn read(archive: &Path, source: io::Error) -> Self {
         Self::Read {
             archive: archive.to_owned(),

@@ -40,6 +40,7 @@ pub(super) fn collect(session: &Session, args: &Gc) -> Result<(), Failure> {
         Some(text) => Some(days(text)?),
         None => args.delete_old.then_some(Duration::ZERO),
     };
+    let mut without_roots = Vec::new();
     if let Some(age) = age {
         for link in session.store.delete_old_generations(age, args.dry_run)? {
             let would = if args.dry_run {
@@ -48,6 +49,7 @@ pub(super) fn collect(session: &Session, args: &Gc) -> Result<(), Failure> {
                 "removing"
             };
             output::note(format!("{would} old generation '{}'", link.display()));
+            without_roots.push(link);
         }
     }
     let options = GcOptions {
@@ -55,6 +57,7 @@ pub(super) fn collect(session: &Session, args: &Gc) -> Result<(), Failure> {
         max_freed,
         keep_outputs: session.settings.store.keep_outputs,
         keep_derivations: session.settings.store.keep_derivations,
+        without_roots,
         ..GcOptions::default()
     };
     let result = session
