@@ -7,6 +7,7 @@ use std::path::Path;
 
 use rusqlite::types::Value;
 
+use crate::store_commands::damage;
 use crate::support::oracle;
 use crate::support::ran::Ran;
 use crate::support::world::{Who, World};
@@ -279,6 +280,26 @@ for_each_user! {
         }
         realise(world, "random").succeeds();
         world.xbuild(&["realise", "--no-out-link", "--rebuild", ".#random"]).fails(104).says(&["differs from byte 0"]);
+    }
+
+    /// What is damaged or gone is made again at the path that it had; what is not made the same twice has another one.
+    fn repairing_what_contents_name(world) {
+        prepare(world);
+        let outputs = world.xbuild(&["realise", "--no-out-link", ".#two", ".#multi^*"]).succeeds();
+        let [two, out, dev, _] = outputs.lines()[..] else { panic!("{}", outputs.report()) };
+        let closure = world.xbuild(&["path-info", "-r", two]).succeeds();
+        let user = closure.lines().into_iter().find(|path| path.ends_with("-user")).unwrap();
+        for path in [user, out] {
+            damage(world, path);
+        }
+        fs::remove_file(world.physical(dev)).unwrap();
+        world.xbuild(&["store", "verify", "--check-contents"]).fails(1).says(&[user, out, dev]);
+        let repaired = world.xbuild(&["store", "verify", "--check-contents", "--repair"]).succeeds();
+        repaired.says(&[user, out, dev].map(|path| format!("repaired '{path}'")).each_ref().map(String::as_str));
+        nix("nix-store", world.store(), &["--verify", "--check-contents"]).succeeds().does_not_say(&["error", "modified", "missing"]);
+        let random = realise(world, "random").succeeds();
+        damage(world, random.line());
+        world.xbuild(&["store", "repair", random.line()]).fails(104).says(&["other contents than what is to be repaired"]);
     }
 
     /// Impure derivations are built each time, once in a run, and what uses them follows.

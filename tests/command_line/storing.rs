@@ -188,6 +188,14 @@ step leftover $xbuild store gc --max-freed 1
         step("leftover", 0, &["0 store paths and 1 unfinished leftover deleted"]);
     }
 
+    /// A limit of the size of files is an error that names the file, and not the end without a word.
+    fn a_limit_of_the_size_of_files(world) {
+        std::fs::write(world.write("big", ""), vec![0; 1 << 20]).unwrap();
+        world.xbuild(&["store", "ping"]).succeeds();
+        world.shell("ulimit -f 1000; $xbuild store add big").fails(1).says(&["File too large", "ulimit -f"]);
+        world.xbuild(&["store", "add", "big"]).succeeds();
+    }
+
     /// `--store`, and the default place in the user's data directory.
     fn where_the_store_is(world) {
         world.write("default.nix", r#"import ./run.nix "made" "echo >$out" { }"#);

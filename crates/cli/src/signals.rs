@@ -1,12 +1,14 @@
 //! Ctrl-C and SIGTERM: the first asks running builds to stop cleanly, the second ends the process at once (and with it
 //! every build, whose life is tied to this process). Where nothing is being built, the first one does: whatever a store is in the
 //! middle of, it bears being ended (see `xbuild-store`).
+//!
+//! And SIGXFSZ: a write beyond the limit of a file's size (`ulimit -f`) is an error like others, and not the end.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 use xbuild_eval::stack::Limit;
 use xbuild_sandbox::CancelToken;
@@ -14,8 +16,14 @@ use xbuild_sandbox::CancelToken;
 use crate::output;
 use crate::screen;
 
+/// Has writes beyond the limit of a file's size fail. A handler, and not `SIG_IGN`, which the programs that are run would inherit.
+fn outlive_size_limits() -> std::io::Result<()> {
+    signal_hook::flag::register(SIGXFSZ, Arc::default()).map(drop)
+}
+
 /// Starts the thread that waits for signals and sets `cancel`; `runs` counts what must be waited for.
 pub(crate) fn watch(cancel: &CancelToken, runs: &Arc<AtomicUsize>) -> std::io::Result<()> {
+    outlive_size_limits()?;
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     let (cancel, runs) = (cancel.clone(), Arc::clone(runs));
     thread::Builder::new()
@@ -46,6 +54,7 @@ pub(crate) struct Interrupts {
 
 /// As [`watch`], for a conversation.
 pub(crate) fn watch_interactive(interrupts: &Arc<Interrupts>) -> std::io::Result<()> {
+    outlive_size_limits()?;
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     let interrupts = Arc::clone(interrupts);
     thread::Builder::new()

@@ -376,6 +376,9 @@ fn io_advice(error: &io::Error) -> &'static str {
         io::ErrorKind::QuotaExceeded => {
             "; your disk quota is used up: free some space, for instance with `xbuild store gc`"
         }
+        io::ErrorKind::FileTooLarge => {
+            "; a limit of this process (`ulimit -f`), or the file system, allows no file as large"
+        }
         io::ErrorKind::ReadOnlyFilesystem => {
             "; the file system is mounted read-only: remount it, or use another store (`--store DIR`)"
         }
