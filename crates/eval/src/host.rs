@@ -2,7 +2,10 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
+use std::time::SystemTime;
 
 use xbuild_derivation::Derivation;
 use xbuild_flake_ref::Input;
@@ -98,6 +101,32 @@ pub fn normalise(path: &Path) -> PathBuf {
 /// A predicate on files that are being copied: the path and its type.
 pub type PathFilter<'a> = dyn FnMut(&Path, FileType) -> HostResult<bool> + 'a;
 
+/// Which directory it is, and when something was last added to it or removed: what a cache of its entries is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DirState {
+    device: u64,
+    inode: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl DirState {
+    /// `None` for what is no directory, and for one that has changed in the last two seconds: it could do so again within
+    /// the resolution of a file system's clock.
+    #[must_use]
+    pub fn new(metadata: &Metadata) -> Option<Self> {
+        let settled = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .is_ok_and(|now| now.as_secs().cast_signed() - metadata.ctime() > 2);
+        (metadata.is_dir() && settled).then(|| Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        })
+    }
+}
+
 /// Files, environment and store.
 ///
 /// Paths given to the file methods are logical: one below `/nix/store` is in the store, wherever that physically is;
@@ -111,6 +140,10 @@ pub trait Host {
     }
     /// The entries of a directory, in any order, without `.` and `..`.
     fn read_dir(&self, path: &Path) -> HostResult<Vec<(OsString, FileType)>>;
+    /// What tells one state of a directory from another; `None` if nothing does.
+    fn dir_state(&self, _path: &Path) -> Option<DirState> {
+        None
+    }
     /// The type of a file, not following a symlink in the last component; `None` if there is nothing.
     fn file_type(&self, path: &Path) -> HostResult<Option<FileType>>;
     /// The target of a symlink.

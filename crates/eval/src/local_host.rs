@@ -13,7 +13,9 @@ use xbuild_store_model::nar;
 use xbuild_store_model::store_path::{make_fixed_output_path, make_text_path};
 use xbuild_store_model::{FileIngestionMethod, Hash, HashAlgo, Hasher, STORE_DIR, StorePath};
 
-use crate::host::{FetchUrl, FileType, Host, HostError, HostResult, PathFilter, Requisite};
+use crate::host::{
+    DirState, FetchUrl, FileType, Host, HostError, HostResult, PathFilter, Requisite,
+};
 
 /// What is in the store of a [`LocalHost`].
 enum Entry {
@@ -102,6 +104,10 @@ impl Host for LocalHost {
             entries.push((entry.file_name(), entry.file_type().map_err(failed)?.into()));
         }
         Ok(entries)
+    }
+
+    fn dir_state(&self, path: &Path) -> Option<DirState> {
+        DirState::new(&std::fs::metadata(self.real(path)).ok()?)
     }
 
     fn file_type(&self, path: &Path) -> HostResult<Option<FileType>> {

@@ -50,6 +50,8 @@ pub struct ContextSet {
     /// A context that is to be used unchanged as long as nothing else comes.
     first: Option<Context>,
     more: Vec<ContextElem>,
+    /// How many elements of `more` are sorted and without duplicates.
+    sorted: usize,
 }
 
 impl ContextSet {
@@ -73,7 +75,8 @@ impl ContextSet {
             Some(first) if std::ptr::eq(first, context) || is_subset(context, first) => {}
             _ => self.more.extend_from_slice(context),
         }
-        if self.more.len() > 4096 {
+        // Never before there are twice as many as the last time, or most of the time would go into sorting.
+        if self.more.len() > 4096 + 2 * self.sorted {
             self.compact();
         }
     }
@@ -86,6 +89,7 @@ impl ContextSet {
     fn compact(&mut self) {
         self.more.sort_unstable();
         self.more.dedup();
+        self.sorted = self.more.len();
     }
 
     /// Whether nothing was added.

@@ -182,3 +182,40 @@ fn errors_are_those_of_stock_nix() {
     }
     report(&differences);
 }
+
+/// What a directory had in it is kept, until it has something else in it.
+#[test]
+fn directories_are_read_again_once_they_have_changed() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("first"), "").unwrap();
+    // A directory that has just changed is not kept: it might change again, within the resolution of a file's times.
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    let expression = format!(
+        "builtins.attrNames (builtins.readDir {})",
+        dir.path().display()
+    );
+    let path = dir.path().to_owned();
+    let read = stack::with_big_stack(move || {
+        let mut ev = Evaluator::new(Box::new(LocalHost::new()), Settings::default());
+        let mut read = || {
+            let value = ev.eval_expr(&expression, Path::new("/")).unwrap();
+            String::from_utf8_lossy(&ev.print(value, true).unwrap()).into_owned()
+        };
+        let mut texts = vec![read(), read()];
+        fs::write(path.join("second"), "").unwrap();
+        texts.push(read());
+        fs::remove_file(path.join("first")).unwrap();
+        texts.push(read());
+        texts
+    })
+    .unwrap();
+    assert_eq!(
+        read,
+        [
+            "[ \"first\" ]",
+            "[ \"first\" ]",
+            "[ \"first\" \"second\" ]",
+            "[ \"second\" ]"
+        ]
+    );
+}

@@ -3,11 +3,12 @@
 use std::ffi::{CStr, CString, OsStr};
 use std::fs::File;
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Dir, FileType, Mode, OFlags};
+use rustix::fs::{CWD, FileType, Mode, OFlags, RawDir, SeekFrom};
 use rustix::io::Errno;
 
 use xbuild_store_model::nar::MAX_DEPTH;
@@ -41,8 +42,11 @@ pub(crate) fn open_dir(path: &Path) -> Result<OwnedFd, Errno> {
 
 /// The entries of an open directory but `.` and `..`, unsorted.
 pub(crate) fn entries(dir: impl AsFd) -> Result<Vec<CString>, Errno> {
+    let mut buffer = [MaybeUninit::uninit(); 16 << 10];
     let mut names = Vec::new();
-    for entry in Dir::read_from(dir)? {
+    rustix::fs::seek(&dir, SeekFrom::Start(0))?;
+    let mut found = RawDir::new(dir, &mut buffer);
+    while let Some(entry) = found.next() {
         let entry = entry?;
         let name = entry.file_name();
         if name != c"." && name != c".." {

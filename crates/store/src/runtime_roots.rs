@@ -1,10 +1,12 @@
 //! Roots of running programs: what they run from, have open, have mapped, or name in their environment, as `/proc` tells it.
 //!
-//! Only what the user may see counts: processes of others are closed to all but root. As in stock Nix.
+//! Only what the user may see counts: processes of others are closed to all but root. As in stock Nix; but a process that
+//! sees something else by the name of a path, since it is in the sandbox of another store, does not keep that path here.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use xbuild_store_model::STORE_DIR;
@@ -46,42 +48,42 @@ impl Found<'_> {
     /// Whatever cannot be read belongs to others, or to a process that ends at this moment.
     fn process(&mut self, dir: &Path) {
         for name in ["exe", "cwd"] {
-            self.link(&dir.join(name));
+            self.link(dir, &dir.join(name));
         }
         for entry in std::fs::read_dir(dir.join("fd"))
             .into_iter()
             .flatten()
             .flatten()
         {
-            self.link(&entry.path());
+            self.link(dir, &entry.path());
         }
         for name in ["maps", "environ"] {
             let file = dir.join(name);
             if let Ok(text) = std::fs::read(&file) {
-                self.text(&text, &file);
+                self.text(dir, &text, &file);
             }
         }
     }
 
-    fn link(&mut self, link: &Path) {
+    fn link(&mut self, process: &Path, link: &Path) {
         let Ok(target) = std::fs::read_link(link) else {
             return;
         };
         if let Some((path, _)) = self.store.logical(&target) {
-            self.found(path, link);
+            self.found(process, path, &target, link);
         }
         // A file that was deleted is shown with a word behind its name, which a top-level file's is then part of.
         let bytes = target.as_os_str().as_bytes();
         if let Some(bytes) = bytes.strip_suffix(b" (deleted)") {
             let target = PathBuf::from(OsStr::from_bytes(bytes));
             if let Some((path, _)) = self.store.logical(&target) {
-                self.found(path, link);
+                self.found(process, path, &target, link);
             }
         }
     }
 
     /// Every store path in a text, by its logical or physical place.
-    fn text(&mut self, text: &[u8], file: &Path) {
+    fn text(&mut self, process: &Path, text: &[u8], file: &Path) {
         let physical = self
             .store
             .layout
@@ -103,17 +105,34 @@ impl Found<'_> {
                         .ok()
                         .and_then(|name| StorePath::from_base_name(name).ok())
                 {
-                    self.found(path, file);
+                    self.found(process, path, Path::new(OsStr::from_bytes(prefix)), file);
                 }
             }
         }
     }
 
-    fn found(&mut self, path: StorePath, by: &Path) {
+    /// `place` is where the process said it, a logical or physical place.
+    fn found(&mut self, process: &Path, path: StorePath, place: &Path, by: &Path) {
+        if place.starts_with(STORE_DIR) && self.is_of_another_store(process, &path) {
+            return;
+        }
         self.roots.insert(Root {
             path,
             root: by.display().to_string(),
         });
+    }
+
+    /// Whether the process sees another file of the same file system where this store's is logically.
+    fn is_of_another_store(&self, process: &Path, path: &StorePath) -> bool {
+        let logical = path.to_string();
+        let seen = process.join("root").join(logical.trim_start_matches('/'));
+        match (
+            std::fs::symlink_metadata(seen),
+            std::fs::symlink_metadata(self.store.physical(path)),
+        ) {
+            (Ok(seen), Ok(ours)) => seen.dev() == ours.dev() && seen.ino() != ours.ino(),
+            _ => false,
+        }
     }
 }
 
@@ -181,5 +200,28 @@ mod tests {
         let first = found.first().unwrap();
         assert!(first.root.ends_with("/42/exe"), "{}", first.root);
         assert!(store.runtime_roots_below(&dir.path().join("no")).is_empty());
+    }
+    #[test]
+    fn a_process_that_sees_another_store_keeps_nothing_in_this() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("store"), StoreOptions::default()).unwrap();
+        let path = StorePath::from_base_name(&format!("{}-x", "1".repeat(32))).unwrap();
+        std::fs::create_dir_all(store.physical(&path)).unwrap();
+        let proc = dir.path().join("proc");
+        for process in ["42", "43", "44"] {
+            let seen = proc.join(process).join("root/nix/store");
+            std::fs::create_dir_all(&seen).unwrap();
+            std::fs::write(proc.join(process).join("environ"), format!("A={path}\0")).unwrap();
+            let seen = seen.join(path.base_name());
+            match process {
+                "42" => std::fs::create_dir(seen).unwrap(),
+                "43" => symlink("elsewhere", seen).unwrap(),
+                _ => {}
+            }
+        }
+        let found = store.runtime_roots_below(&proc);
+        let by: Vec<&str> = found.iter().map(|root| root.root.as_str()).collect();
+        assert_eq!(by.len(), 1, "{by:?}");
+        assert!(by[0].ends_with("/44/environ"), "{by:?}");
     }
 }

@@ -159,20 +159,34 @@ fn read_file_type(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value>
 
 fn read_dir(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let path = ev.readable_path(args[0], pos)?;
+    let state = ev.host.dir_state(&path);
+    if let Some(state) = state
+        && let Some((then, entries)) = ev.builtin_state.directories.get(&path)
+        && *then == state
+    {
+        return Ok(*entries);
+    }
     let entries = match ev.host.read_dir(&path) {
         Ok(entries) => entries,
         Err(error) => return Err(ev.unreadable_dir(&path, &error, pos)),
     };
     let mut attrs = AttrsBuilder::with_capacity(entries.len());
+    let mut all = true;
     for (name, kind) in entries {
         if !ev.can_see(&path.join(&name)) {
+            all = false;
             continue;
         }
         let kind = ev.intern(kind.name().as_bytes());
         let kind = ev.name_value(kind);
         attrs.insert(ev.intern(name.as_bytes()), kind, Pos::NONE);
     }
-    Ok(ev.attrs(attrs))
+    let found = ev.attrs(attrs);
+    // What may be seen only grows.
+    if all && let Some(state) = state {
+        ev.builtin_state.directories.insert(path, (state, found));
+    }
+    Ok(found)
 }
 
 fn path_exists(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {

@@ -54,10 +54,12 @@ mod versions;
 pub mod xml;
 mod xml_writer;
 
+use std::path::PathBuf;
 use std::rc::Rc;
 
 use rustc_hash::FxHashMap;
 
+use crate::host::DirState;
 use crate::value::{Builtin, Value};
 
 /// What builtins keep between calls.
@@ -67,6 +69,8 @@ pub struct State {
     names: Vec<Option<Value>>,
     /// Compiled regular expressions, by pattern.
     patterns: FxHashMap<&'static [u8], Rc<ere::Ere>>,
+    /// What directories had in them, and in which state that was: package sets read theirs once for each stage.
+    directories: FxHashMap<PathBuf, (DirState, Value)>,
 }
 
 /// Builtins that are there only with an experimental feature.

@@ -6,7 +6,6 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::{Duration, Instant};
 
 use rustix::mm::{Advice, madvise};
 
@@ -18,9 +17,6 @@ pub(super) struct Piece {
     /// Held by the thread while it is at work on the piece.
     working: Mutex<()>,
 }
-
-/// How long an evaluation waits for the thread, which needs no longer to clear a huge page.
-const PATIENCE: Duration = Duration::from_micros(500);
 
 const WANTED: u8 = 0;
 const TAKEN: u8 = 1;
@@ -92,14 +88,7 @@ impl Piece {
         if self.start != start.as_ptr().addr() || self.len < len || self.take() {
             return false;
         }
-        // The thread has begun, and will be done sooner than who begins now, unless it has lost its processor to another program.
-        let begun = Instant::now();
-        while begun.elapsed() < PATIENCE {
-            if self.working.try_lock().is_ok() {
-                return true;
-            }
-            std::hint::spin_loop();
-        }
-        false
+        // The thread has begun, and will be done sooner than who begins now.
+        self.working.lock().is_ok()
     }
 }

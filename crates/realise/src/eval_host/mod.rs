@@ -14,7 +14,8 @@ use std::sync::Arc;
 
 use xbuild_derivation::Derivation;
 use xbuild_eval::host::{
-    FetchUrl, FetchedTree, FileType, Host, HostError, HostResult, PathFilter, Registries, Requisite,
+    DirState, FetchUrl, FetchedTree, FileType, Host, HostError, HostResult, PathFilter, Registries,
+    Requisite,
 };
 use xbuild_fetch::Fetcher;
 use xbuild_flake_ref::Input;
@@ -145,6 +146,10 @@ impl Host for StoreHost {
             })
             .collect::<std::io::Result<_>>()
             .map_err(|error| read_error(path, &error))
+    }
+
+    fn dir_state(&self, path: &Path) -> Option<DirState> {
+        DirState::new(&fs::metadata(self.resolve(path, true).ok()?).ok()?)
     }
 
     fn file_type(&self, path: &Path) -> HostResult<Option<FileType>> {
