@@ -3,6 +3,7 @@
 //! middle of, it bears being ended (see `xbuild-store`).
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, OnceLock};
 use std::thread;
 
@@ -14,25 +15,43 @@ use xbuild_sandbox::CancelToken;
 use crate::output;
 use crate::screen;
 
+/// The stack of the thread that waits, in bytes: it does little.
+const STACK: usize = 256 << 10;
+
+/// Starts a thread that does `work` with the signals. Where the system has no thread for that, signals end the process, as
+/// they do by themselves.
+fn start(work: impl FnOnce(Signals) + Send + 'static) -> std::io::Result<()> {
+    let (sender, receiver) = sync_channel::<Signals>(1);
+    let started = thread::Builder::new()
+        .name("signals".to_owned())
+        .stack_size(STACK)
+        .spawn(move || {
+            if let Ok(signals) = receiver.recv() {
+                work(signals);
+            }
+        });
+    if started.is_ok() {
+        // The thread only ends with the process.
+        let _ = sender.send(Signals::new([SIGINT, SIGTERM, SIGHUP])?);
+    }
+    Ok(())
+}
+
 /// Starts the thread that waits for signals and sets `cancel`; `runs` counts what must be waited for.
 pub(crate) fn watch(cancel: &CancelToken, runs: &Arc<AtomicUsize>) -> std::io::Result<()> {
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     let (cancel, runs) = (cancel.clone(), Arc::clone(runs));
-    thread::Builder::new()
-        .name("signals".to_owned())
-        .spawn(move || {
-            for (count, signal) in signals.forever().enumerate() {
-                cancel.cancel();
-                if count > 0 || runs.load(Ordering::SeqCst) == 0 {
-                    xbuild_vm::terminal::restore();
-                    screen::show(Vec::new());
-                    output::note("error: interrupted");
-                    std::process::exit(128 + signal);
-                }
-                output::note("xbuild: stopping; once more to leave at once");
+    start(move |mut signals| {
+        for (count, signal) in signals.forever().enumerate() {
+            cancel.cancel();
+            if count > 0 || runs.load(Ordering::SeqCst) == 0 {
+                xbuild_vm::terminal::restore();
+                screen::show(Vec::new());
+                output::note("error: interrupted");
+                std::process::exit(128 + signal);
             }
-        })?;
-    Ok(())
+            output::note("xbuild: stopping; once more to leave at once");
+        }
+    })
 }
 
 /// What Ctrl-C means to a conversation: it stops the evaluation that goes on, and the conversation goes on.
@@ -46,18 +65,14 @@ pub(crate) struct Interrupts {
 
 /// As [`watch`], for a conversation.
 pub(crate) fn watch_interactive(interrupts: &Arc<Interrupts>) -> std::io::Result<()> {
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     let interrupts = Arc::clone(interrupts);
-    thread::Builder::new()
-        .name("signals".to_owned())
-        .spawn(move || {
-            for signal in signals.forever() {
-                let busy = interrupts.busy.load(Ordering::SeqCst);
-                match interrupts.limit.get() {
-                    Some(limit) if signal == SIGINT && busy => limit.interrupt(),
-                    _ => std::process::exit(128 + signal),
-                }
+    start(move |mut signals| {
+        for signal in signals.forever() {
+            let busy = interrupts.busy.load(Ordering::SeqCst);
+            match interrupts.limit.get() {
+                Some(limit) if signal == SIGINT && busy => limit.interrupt(),
+                _ => std::process::exit(128 + signal),
             }
-        })?;
-    Ok(())
+        }
+    })
 }
