@@ -2,6 +2,7 @@
 
 use crate::for_each_user;
 use crate::support::oracle::{self, nix};
+use crate::support::ran::Ran;
 
 for_each_user! {
     fn forms_of_output(world) {
@@ -116,6 +117,8 @@ for_each_user! {
             "--eval --strict -E 'map (p: p.prefix) builtins.nixPath' -I x=./dir -I y=/nowhere",
             "--eval -E '<x/file>' -I x=./dir",
             "--find-file x/file x -I x=./dir",
+            "--eval -E '[ (import <x>).readme <x/file> builtins.nixPath ]' --strict -I x=flake:$(pwd)/dir --option flake-registry '' --extra-experimental-features flakes",
+            "--eval -E '<x/nowhere>' -I x=flake:$(pwd)/dir --option flake-registry '' --extra-experimental-features flakes",
             "--eval --read-write-mode --restrict-eval -E 'import <x>' -I x=./dir -A own",
             "--eval --restrict-eval dir -A readme -I ./dir",
             "--eval --restrict-eval -E 'builtins.pathExists ./set.nix' -I ./dir",
@@ -142,6 +145,28 @@ for_each_user! {
         ] {
             same("nix", &format!("--extra-experimental-features nix-command eval {theirs}"), &format!("eval {ours}"));
         }
+        // Nothing is written, and the paths are the same.
+        for expression in [
+            "[ (builtins.toFile \"x\" \"y\") \"${./dir}\" (builtins.path { path = ./dir/file; recursive = false; }) ]",
+            "builtins.filterSource (path: type: type != \"symlink\") ./dir",
+            "builtins.storePath \"/nix/store/00000000000000000000000000000000-x\"",
+            "(derivation { name = \"a\"; system = \"b\"; builder = \"c\"; src = ./dir; }).drvPath",
+            "builtins.readFile (builtins.toFile \"x\" \"unwritten\")",
+            "import (derivation { name = \"unbuilt\"; system = \"x86_64-linux\"; builder = \"c\"; })",
+            "builtins.path { path = ./dir; name = \"expected\"; sha256 = \"\"; }",
+        ] {
+            let (theirs, ours) = same(
+                "nix",
+                &format!("--extra-experimental-features nix-command eval --impure --read-only --expr '{expression}'"),
+                &format!("eval --strict --store unwritten --read-only -E '{expression}'"),
+            );
+            if theirs.code != 0 {
+                let last = |ran: &Ran| ran.stderr.lines().rfind(|line| line.trim_start().starts_with("error: ")).map(str::to_owned);
+                assert_eq!(last(&ours), last(&theirs), "{}", ours.report());
+            }
+        }
+        let written: Vec<_> = std::fs::read_dir(world.path("unwritten/nix/store")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(written, [".links"]);
         // Warnings, and their places, go to stderr.
         for lint in ["url", "short-path", "absolute-path"] {
             let arguments = format!("--eval -E '[ http://example.org a/b /a ]' --lint-{lint}-literals warn");
@@ -161,6 +186,11 @@ for_each_user! {
         world.xbuild(&["store", "gc"]).succeeds();
         let drv = world.xbuild(&["instantiate", "set.nix", "-A", "drv", "--read-only"]).succeeds();
         assert!(world.is_valid(drv.line()));
+        let ran = world.shell("NIX_PATH=x=flake:$(pwd)/dir \"$xbuild\" eval -E '<x/file>' --option flake-registry '' --extra-experimental-features flakes").succeeds();
+        assert!(ran.line().starts_with("/nix/store/") && ran.line().ends_with("-source/file"), "{}", ran.report());
+        // Settings count on both sides of the command.
+        let ran = world.shell("\"$xbuild\" --trace-verbose --option pure-eval true eval --max-call-depth 50 -E 'builtins.traceVerbose \"said\" (builtins ? currentTime)'");
+        assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("false\n", "trace: said\n"), "{}", ran.report());
         // A store path that was only just computed can be read.
         let read = world.xbuild(&["eval", "-E", "import \"${./dir}/default.nix\"", "-A", "readme", "--read-only"]).succeeds();
         assert_eq!(read.stdout, "\"content\\n\"\n");

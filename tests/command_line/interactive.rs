@@ -75,6 +75,13 @@ for_each_user! {
         assert_eq!(ran.stdout, "\n86\n\nanswer\ndouble\n\n");
         assert_eq!(repl(world, &["lib.nix", "--arg", "n", "8"], "answer\n").succeeds().stdout, "50\n\n");
         assert_eq!(repl(world, &["--expr", "{ z = 3; }"], "z\n").succeeds().stdout, "3\n\n");
+        // With a file or an expression, names are attributes of it.
+        world.write("deep.nix", "{ n ? 1 }: { a.b = { c = n; }; z = 3; }");
+        for args in [&["-f", "deep.nix", "a.b"][..], &["-f", "deep.nix", "a", "a.b"], &["-E", "{ a.b.c = 1; }", "a.b"]] {
+            assert_eq!(repl(world, args, "c\n").succeeds().stdout, "1\n\n");
+        }
+        repl(world, &["-f", "deep.nix", "z"], "1\n").succeeds().says(&["Loading z...", "expected a set but found an integer: 3"]);
+        repl(world, &["-f", "deep.nix", "nosuch"], "1\n").succeeds().says(&["attribute 'nosuch'"]);
         let ran = repl(world, &[], "l = import ./lib.nix { }\n:doc l.double\n:doc l.answer\n:doc builtins.map\n:doc map\n").succeeds();
         for text in ["Doubles.\n\nTwice.", "lib.nix:5:12", "Attribute `answer`", "The answer.", "Synopsis: builtins.map function list"] {
             assert!(ran.stdout.contains(text), "{text}\n{}", ran.report());

@@ -32,6 +32,8 @@ pub(crate) struct Session {
     recorder: Arc<Recorder>,
     /// Realisations that go on: a signal lets them end in order.
     runs: Arc<AtomicUsize>,
+    /// Whether evaluations write nothing into the store.
+    read_only: bool,
 }
 
 impl Session {
@@ -132,6 +134,7 @@ impl Session {
             cancel,
             sandbox,
             runs,
+            read_only: common.read_only,
         })
     }
 
@@ -282,6 +285,7 @@ impl Session {
             build,
             self.input_options(),
         )
+        .read_only(self.read_only)
     }
 
     /// How inputs of flakes, and trees, are fetched.
@@ -338,6 +342,7 @@ impl Session {
             abort_on_warn: chosen.abort_on_warn,
             features: self.settings.experimental_features.clone(),
             lints: chosen.lints,
+            read_only: self.read_only,
             ..xbuild_eval::Settings::default()
         }
     }

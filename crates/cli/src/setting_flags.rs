@@ -9,12 +9,15 @@ use xbuild_realise::settings::{KeyKind, kind_of};
 use crate::args::Cli;
 
 /// The arguments of the program with settings written as `--option KEY VALUE`. Options that the command itself has stay.
+///
+/// Settings before the command are moved behind it: clap takes either those before a command or those behind it.
 pub(crate) fn expand(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut arguments = arguments.peekable();
     let mut expanded: Vec<OsString> = arguments.next().into_iter().collect();
     let cli = Cli::command();
     let mut command = None;
     let mut is_first = true;
+    let mut before = Vec::new();
     while let Some(argument) = arguments.next() {
         let text = argument.to_str().unwrap_or_default();
         if text == "--" {
@@ -27,6 +30,11 @@ pub(crate) fn expand(arguments: impl Iterator<Item = OsString>) -> Vec<OsString>
                 command.get_name() == text || command.get_all_aliases().any(|alias| alias == text)
             });
             is_first = command.is_none();
+            if command.is_some() {
+                expanded.push(argument);
+                expanded.append(&mut before);
+                continue;
+            }
         }
         let Some(flag) = text.strip_prefix("--") else {
             expanded.push(argument);
@@ -49,30 +57,39 @@ pub(crate) fn expand(arguments: impl Iterator<Item = OsString>) -> Vec<OsString>
                 _ => 0,
             };
             let given = value.is_some();
-            expanded.push(argument);
+            let place = match command {
+                None if name == "option" => &mut before,
+                _ => &mut expanded,
+            };
+            place.push(argument);
             if !given && values <= 2 {
-                expanded.extend(arguments.by_ref().take(values));
+                place.extend(arguments.by_ref().take(values));
             }
             continue;
         }
+        let place = match command {
+            None => &mut before,
+            Some(_) => &mut expanded,
+        };
         let option = |key: &str, value: OsString| [OsString::from("--option"), key.into(), value];
         match (
             kind_of(name),
             name.strip_prefix("no-").map(|key| (key, kind_of(key))),
         ) {
             (Some(KeyKind::Switch), _) if value.is_none() => {
-                expanded.extend(option(name, "true".into()));
+                place.extend(option(name, "true".into()));
             }
             (_, Some((key, Some(KeyKind::Switch)))) if value.is_none() => {
-                expanded.extend(option(key, "false".into()));
+                place.extend(option(key, "false".into()));
             }
             (Some(_), _) => match value.or_else(|| arguments.next()) {
-                Some(value) => expanded.extend(option(name, value)),
+                Some(value) => place.extend(option(name, value)),
                 None => expanded.push(argument),
             },
             _ => expanded.push(argument),
         }
     }
+    expanded.append(&mut before);
     expanded
 }
 
@@ -104,6 +121,20 @@ mod tests {
         assert_eq!(
             expanded("xbuild eval --trace-verbose --lint-url-literals fatal f"),
             "xbuild eval --option trace-verbose true --option lint-url-literals fatal f"
+        );
+    }
+
+    #[test]
+    fn settings_before_the_command_go_behind_it() {
+        assert_eq!(
+            expanded(
+                "xbuild --option max-jobs 2 --trace-verbose --store s eval --max-call-depth 50 f"
+            ),
+            "xbuild --store s eval --option max-jobs 2 --option trace-verbose true --option max-call-depth 50 f"
+        );
+        assert_eq!(
+            expanded("xbuild --pure-eval --version"),
+            "xbuild --version --option pure-eval true"
         );
     }
 

@@ -5,6 +5,7 @@
 //! And SIGXFSZ: a write beyond the limit of a file's size (`ulimit -f`) is an error like others, and not the end.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, OnceLock};
 use std::thread;
 
@@ -21,26 +22,44 @@ fn outlive_size_limits() -> std::io::Result<()> {
     signal_hook::flag::register(SIGXFSZ, Arc::default()).map(drop)
 }
 
+/// The stack of the thread that waits, in bytes: it does little.
+const STACK: usize = 256 << 10;
+
+/// Starts a thread that does `work` with the signals. Where the system has no thread for that, signals end the process, as
+/// they do by themselves.
+fn start(work: impl FnOnce(Signals) + Send + 'static) -> std::io::Result<()> {
+    let (sender, receiver) = sync_channel::<Signals>(1);
+    let started = thread::Builder::new()
+        .name("signals".to_owned())
+        .stack_size(STACK)
+        .spawn(move || {
+            if let Ok(signals) = receiver.recv() {
+                work(signals);
+            }
+        });
+    if started.is_ok() {
+        // The thread only ends with the process.
+        let _ = sender.send(Signals::new([SIGINT, SIGTERM, SIGHUP])?);
+    }
+    Ok(())
+}
+
 /// Starts the thread that waits for signals and sets `cancel`; `runs` counts what must be waited for.
 pub(crate) fn watch(cancel: &CancelToken, runs: &Arc<AtomicUsize>) -> std::io::Result<()> {
     outlive_size_limits()?;
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     let (cancel, runs) = (cancel.clone(), Arc::clone(runs));
-    thread::Builder::new()
-        .name("signals".to_owned())
-        .spawn(move || {
-            for (count, signal) in signals.forever().enumerate() {
-                cancel.cancel();
-                if count > 0 || runs.load(Ordering::SeqCst) == 0 {
-                    xbuild_vm::terminal::restore();
-                    screen::show(Vec::new());
-                    output::note("error: interrupted");
-                    std::process::exit(128 + signal);
-                }
-                output::note("xbuild: stopping; once more to leave at once");
+    start(move |mut signals| {
+        for (count, signal) in signals.forever().enumerate() {
+            cancel.cancel();
+            if count > 0 || runs.load(Ordering::SeqCst) == 0 {
+                xbuild_vm::terminal::restore();
+                screen::show(Vec::new());
+                output::note("error: interrupted");
+                std::process::exit(128 + signal);
             }
-        })?;
-    Ok(())
+            output::note("xbuild: stopping; once more to leave at once");
+        }
+    })
 }
 
 /// What Ctrl-C means to a conversation: it stops the evaluation that goes on, and the conversation goes on.
@@ -55,18 +74,14 @@ pub(crate) struct Interrupts {
 /// As [`watch`], for a conversation.
 pub(crate) fn watch_interactive(interrupts: &Arc<Interrupts>) -> std::io::Result<()> {
     outlive_size_limits()?;
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     let interrupts = Arc::clone(interrupts);
-    thread::Builder::new()
-        .name("signals".to_owned())
-        .spawn(move || {
-            for signal in signals.forever() {
-                let busy = interrupts.busy.load(Ordering::SeqCst);
-                match interrupts.limit.get() {
-                    Some(limit) if signal == SIGINT && busy => limit.interrupt(),
-                    _ => std::process::exit(128 + signal),
-                }
+    start(move |mut signals| {
+        for signal in signals.forever() {
+            let busy = interrupts.busy.load(Ordering::SeqCst);
+            match interrupts.limit.get() {
+                Some(limit) if signal == SIGINT && busy => limit.interrupt(),
+                _ => std::process::exit(128 + signal),
             }
-        })?;
-    Ok(())
+        }
+    })
 }

@@ -13,6 +13,9 @@ use std::io::Write as _;
 #[derive(Debug, Clone, Copy, Default)]
 pub struct EndingAllocator<A>(pub A);
 
+const MESSAGE: &[u8] = b"error: out of memory\n\
+    hint: the machine, its control group or `ulimit -v` allows no more: raise the limit, or evaluate less at once\n";
+
 #[inline]
 fn checked(memory: *mut u8) -> *mut u8 {
     if memory.is_null() {
@@ -26,7 +29,7 @@ fn checked(memory: *mut u8) -> *mut u8 {
 #[inline(never)]
 pub(crate) fn end() -> ! {
     // A stderr that is gone changes nothing.
-    let _ = std::io::stderr().write_all(b"error: out of memory\n");
+    let _ = std::io::stderr().write_all(MESSAGE);
     std::process::exit(1)
 }
 

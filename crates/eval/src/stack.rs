@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// The stack that [`with_big_stack`] asks for. It is only reserved; memory is used as far as the recursion goes.
 const BIG_STACK: usize = 4 << 30;
 /// What a stack must at least have for the evaluation of ordinary programs.
-const SMALLEST_STACK: usize = 64 << 20;
+const SMALLEST_STACK: usize = 4 << 20;
+/// An address space in which there is room for a stack beside everything else.
+const COMFORTABLE: usize = 512 << 20;
 /// What is kept free, for builtins and for the error path.
 const RESERVE: usize = 512 << 10;
 /// What a thread that was not started by [`with_big_stack`] is taken to have left where it is first seen.
@@ -79,10 +81,10 @@ pub fn is_exhausted(limit: &Limit) -> bool {
 ///
 /// # Errors
 ///
-/// If the system refuses even a smaller stack.
+/// If the system refuses even a smaller stack; the message says how much that is, and what to do.
 pub fn with_big_stack<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
     let mut work = Some(work);
-    let mut size = BIG_STACK;
+    let mut size = first_size();
     loop {
         let attempt = std::thread::scope(|scope| {
             let slot = &mut work;
@@ -108,7 +110,39 @@ pub fn with_big_stack<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T>
             Ok(None) => return Err(io::Error::other("the evaluation thread ran twice")),
             // Limits on address space (`ulimit -v`) or strict overcommit: try with less.
             Err(_) if size / 2 >= SMALLEST_STACK => size /= 2,
-            Err(error) => return Err(error),
+            Err(error) => return Err(refused(&error)),
         }
     }
+}
+
+/// How much to ask for first: where the address space is limited, most of it stays for the values.
+fn first_size() -> usize {
+    let share = address_space_limit().map_or(BIG_STACK, |limit| limit / 4);
+    share.clamp(SMALLEST_STACK, BIG_STACK) & !0xffff
+}
+
+/// The limit of the address space (`ulimit -v`) in bytes.
+fn address_space_limit() -> Option<usize> {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::As).current?;
+    usize::try_from(limit).ok()
+}
+
+fn refused(error: &io::Error) -> io::Error {
+    let limit = match address_space_limit() {
+        Some(limit) => format!(
+            "the address space is limited to {} MiB: raise the limit (`ulimit -v`); {} MiB and what the values take are enough",
+            limit >> 20,
+            COMFORTABLE >> 20
+        ),
+        None => "the machine has no memory left, or no more threads are allowed (`ulimit -u`, \
+                 the control group's pids.max)"
+            .to_owned(),
+    };
+    io::Error::new(
+        error.kind(),
+        format!(
+            "cannot get a stack of {} MiB to evaluate on: {error}\nhint: {limit}",
+            SMALLEST_STACK >> 20
+        ),
+    )
 }

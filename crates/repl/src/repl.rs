@@ -50,6 +50,8 @@ enum Loaded {
     Expression(String),
     /// An attribute of a file.
     Attribute(String, String),
+    /// An attribute of what a file or an expression gives.
+    Within(Box<Self>, String),
 }
 
 impl Loaded {
@@ -57,6 +59,7 @@ impl Loaded {
         match self {
             Self::File(name) | Self::Flake(name) | Self::Expression(name) => name.clone(),
             Self::Attribute(place, attribute) => format!("{place}#{attribute}"),
+            Self::Within(_, attribute) => attribute.clone(),
         }
     }
 }
@@ -127,6 +130,18 @@ impl Repl {
     /// Binds the attributes of an attribute of the expression in a directory or file.
     pub fn load_installable(&mut self, place: &str, attribute: &str) {
         self.start_with(Loaded::Attribute(place.to_owned(), attribute.to_owned()));
+    }
+
+    /// Binds the attributes of an attribute of what a file gives, as `nix repl -f FILE ATTRIBUTE` does.
+    pub fn load_attribute_of_file(&mut self, name: &str, attribute: &str) {
+        let file = Box::new(Loaded::File(name.to_owned()));
+        self.start_with(Loaded::Within(file, attribute.to_owned()));
+    }
+
+    /// The same for an expression.
+    pub fn load_attribute_of_expression(&mut self, text: &str, attribute: &str) {
+        let expression = Box::new(Loaded::Expression(text.to_owned()));
+        self.start_with(Loaded::Within(expression, attribute.to_owned()));
     }
 
     fn start_with(&mut self, what: Loaded) {
@@ -337,7 +352,16 @@ impl Repl {
     }
 
     fn load(&mut self, what: Loaded) -> Result<(), Problem> {
-        let value = match &what {
+        let value = self.value_to_load(&what)?;
+        let value = value.and_then(|value| self.actions.auto_call(&mut self.evaluator, value));
+        // As Nix does, also what failed is loaded again by `:reload`, after the user has mended it.
+        self.loaded.retain(|loaded| *loaded != what);
+        self.loaded.push(what);
+        self.add(value?)
+    }
+
+    fn value_to_load(&mut self, what: &Loaded) -> Result<Result<Value, EvalError>, Problem> {
+        Ok(match what {
             Loaded::File(name) => {
                 let file = self.actions.find_file(&mut self.evaluator, name)?;
                 self.evaluator.eval_file(&file)
@@ -352,14 +376,14 @@ impl Repl {
                     }
                 }
             }
+            Loaded::Within(whole, attribute) => {
+                let root = self.value_to_load(whole)?;
+                let root = root.and_then(|root| self.actions.auto_call(&mut self.evaluator, root));
+                root.and_then(|root| self.evaluator.select_path(root, attribute))
+            }
             Loaded::Flake(reference) => self.flake(reference),
             Loaded::Expression(text) => self.evaluator.eval_expr(text, &self.directory),
-        };
-        let value = value.and_then(|value| self.actions.auto_call(&mut self.evaluator, value));
-        // As Nix does, also what failed is loaded again by `:reload`, after the user has mended it.
-        self.loaded.retain(|loaded| *loaded != what);
-        self.loaded.push(what);
-        self.add(value?)
+        })
     }
 
     /// The outputs of a flake. A path is relative to this directory.

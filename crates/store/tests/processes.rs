@@ -340,7 +340,7 @@ fn a_full_disk() {
     let sources = tempfile::tempdir().unwrap();
     let store = open(&root);
     let mut failures = 0;
-    for number in 0..12_u8 {
+    for number in 0..16_u8 {
         let file = sources.path().join(format!("file-{number}"));
         std::fs::write(&file, vec![number; 1 << 20]).unwrap();
         match store.add_path(

@@ -67,7 +67,7 @@ pub(crate) struct Mode {
     /// Write the derivations that come up, also where only a value is printed
     #[arg(long, overrides_with = "read_only")]
     pub(crate) read_write_mode: bool,
-    /// Write no derivation
+    /// Write nothing into the store: only compute the paths
     #[arg(long, alias = "readonly-mode", alias = "dry-run")]
     pub(crate) read_only: bool,
     /// Allow what pure evaluation forbids (`--no-pure-eval`)
@@ -79,6 +79,7 @@ impl Mode {
     /// The common options, as this changes them.
     pub(crate) fn apply(self, common: &Common) -> Common {
         let mut common = common.clone();
+        common.read_only = self.read_only;
         if self.impure {
             common
                 .option
@@ -179,7 +180,7 @@ pub(crate) struct EvalJobs {
 
 #[derive(Debug, Args)]
 pub(crate) struct Repl {
-    /// Files whose attributes are bound at the start; with `#` an installable (DIR#ATTR)
+    /// Files whose attributes are bound at the start; with `#` an installable (DIR#ATTR); with -f or -E, attributes of it
     #[arg(value_name = "FILE")]
     pub(crate) what: Vec<String>,
     /// A file whose attributes are bound at the start

@@ -67,6 +67,9 @@ pub(crate) struct Common {
     /// Show all frames of an evaluation error
     #[arg(long, global = true, help_heading = "Global options")]
     pub(crate) show_trace: bool,
+    /// Whether an evaluation writes nothing into the store: [`Mode::read_only`].
+    #[arg(skip)]
+    pub(crate) read_only: bool,
     #[command(flatten)]
     pub(crate) talk: Talk,
 }

@@ -246,7 +246,7 @@ pub(crate) fn parse(common: &Common, expression: &Expression) -> Result<(), Fail
 }
 
 fn no_stack(error: &std::io::Error) -> Failure {
-    Failure::text(format!("cannot get a stack to evaluate on: {error}"))
+    Failure::text(error.to_string())
 }
 
 pub(crate) fn current_dir() -> Result<PathBuf, Failure> {

@@ -53,7 +53,7 @@ pub(crate) fn run(common: &Common, args: &Arguments) -> Result<(), Failure> {
         );
         converse(&Rc::new(RefCell::new(repl)), args, &interrupts)
     });
-    ended.map_err(|error| Failure::text(format!("cannot get a stack to evaluate on: {error}")))?
+    ended.map_err(|error| Failure::text(error.to_string()))?
 }
 
 /// Reads lines until the end.
@@ -74,6 +74,19 @@ fn converse(
     }
     interrupts.during(|| {
         let mut repl = repl.borrow_mut();
+        // With a file or an expression, the other arguments are attributes of it, as in `nix repl`.
+        let whole = !args.file.is_empty() || !args.expr.is_empty();
+        if whole && !args.what.is_empty() {
+            for attribute in &args.what {
+                for file in &args.file {
+                    repl.load_attribute_of_file(file, attribute);
+                }
+                for text in &args.expr {
+                    repl.load_attribute_of_expression(text, attribute);
+                }
+            }
+            return;
+        }
         for name in args.file.iter().chain(&args.what) {
             if name.contains('#') {
                 let (reference, attribute) = name.split_once('#').unwrap_or((name, ""));

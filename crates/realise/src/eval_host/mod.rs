@@ -1,5 +1,6 @@
 //! The evaluator's view of files, environment and store.
 
+mod computed;
 mod paths;
 mod texts;
 
@@ -26,6 +27,7 @@ use xbuild_store_model::{FileIngestionMethod, Hash, HashAlgo, STORE_DIR, StorePa
 use crate::derivation_writer::DerivationWriter;
 use crate::plan::{Wanted, read_derivation};
 use crate::run::Realised;
+use computed::Source;
 
 /// Builds what an evaluation needs before it can go on (import from derivation).
 pub type Build = dyn Fn(&[Wanted]) -> crate::Result<Vec<Realised>>;
@@ -38,6 +40,10 @@ pub struct StoreHost {
     build: Box<Build>,
     inputs: std::rc::Rc<Inputs>,
     derivations: RefCell<DerivationWriter>,
+    /// Whether nothing is written into the store.
+    read_only: bool,
+    /// With `read_only`: where the trees lie whose store paths were only computed.
+    computed: RefCell<BTreeMap<StorePath, PathBuf>>,
 }
 
 impl StoreHost {
@@ -64,7 +70,15 @@ impl StoreHost {
             fetcher,
             cancel,
             build,
+            read_only: false,
+            computed: RefCell::default(),
         }
+    }
+
+    /// The same, but sources get no copy in the store, and nothing is built.
+    #[must_use]
+    pub fn read_only(self, read_only: bool) -> Self {
+        Self { read_only, ..self }
     }
 
     /// Who fetches trees.
@@ -228,7 +242,16 @@ impl Host for StoreHost {
             }
         }
         let physical = self.resolve(source, true)?;
+        let read_only = self.read_only.then_some(Source {
+            name,
+            physical: &physical,
+            method,
+            algo,
+        });
         let Some(filter) = filter else {
+            if let Some(source) = read_only {
+                return self.compute_path(&source, None);
+            }
             return Ok(self.store.add_path(
                 name,
                 &physical,
@@ -238,6 +261,10 @@ impl Host for StoreHost {
                 expected.as_ref(),
             )?);
         };
+        if let Some(computed) = read_only {
+            let mut translated = |path: &Path, kind: FileType| filter(&source.join(path), kind);
+            return self.compute_path(&computed, Some(&mut translated));
+        }
         // The filter knows the paths of the program, not where they lie.
         let mut translated = |path: &Path, kind: FileType| {
             let below = path.strip_prefix(&physical).unwrap_or(path);
@@ -271,7 +298,9 @@ impl Host for StoreHost {
     }
 
     fn is_valid(&self, path: &StorePath) -> HostResult<bool> {
-        Ok(self.is_new(path) || self.store.is_valid(path)?)
+        Ok(self.is_new(path)
+            || self.computed.borrow().contains_key(path)
+            || self.store.is_valid(path)?)
     }
 
     fn closure(&self, path: &StorePath) -> HostResult<Vec<StorePath>> {
@@ -287,6 +316,9 @@ impl Host for StoreHost {
     }
 
     fn realise(&self, wanted: &[Requisite]) -> HostResult<Vec<StorePath>> {
+        if self.read_only {
+            return self.check_there(wanted);
+        }
         self.write_derivations()?;
         let mut outputs: BTreeMap<StorePath, BTreeSet<String>> = BTreeMap::new();
         let mut all = Vec::new();

@@ -13,12 +13,17 @@ const MAX_LINKS: usize = 40;
 impl StoreHost {
     /// Where `path` lies: logical store paths are looked up in the physical store.
     pub(super) fn locate(&self, path: &Path) -> PathBuf {
-        match self.store.logical(path) {
-            Some((store_path, rest)) if rest.as_os_str().is_empty() => {
-                self.store.physical(&store_path)
-            }
-            Some((store_path, rest)) => self.store.physical(&store_path).join(rest),
-            None => path.to_owned(),
+        let Some((store_path, rest)) = self.store.logical(path) else {
+            return path.to_owned();
+        };
+        let place = match self.computed.borrow().get(&store_path) {
+            Some(source) => source.clone(),
+            None => self.store.physical(&store_path),
+        };
+        if rest.as_os_str().is_empty() {
+            place
+        } else {
+            place.join(rest)
         }
     }
 
