@@ -168,10 +168,20 @@ fn lock_files_and_commands() {
 fn lock_files_are_committed_and_written_elsewhere() {
     let places = flakes("flake-commit");
     let flags = ["flake", "lock", "--commit-lock-file"];
-    places
-        .ours("top", &flags)
-        .succeeds()
-        .says(&["committed new revision '"]);
+    // What is evaluated by the command that makes the lock file is the flake without it.
+    for args in [
+        &["flake", "metadata", "--json"][..],
+        &["flake", "metadata", "--json", "--commit-lock-file"],
+        &["eval", "--raw", ".#packages.x86_64-linux.default.drvPath"],
+    ] {
+        places.shell("cd top; git tag -f before");
+        let stock = places.stock("top", args).succeeds().stdout;
+        places.shell("cd top; git reset -q --hard before; rm -f flake.lock");
+        let ours = places.ours("top", args).succeeds().stdout;
+        assert_eq!(ours, stock, "{args:?}");
+        places.shell("cd top; git reset -q --hard before; rm -f flake.lock");
+    }
+    places.ours("top", &flags).succeeds();
     let log = places
         .shell("cd top; git log -1 --format=%B; git status --short")
         .stdout;

@@ -226,7 +226,6 @@ impl Flakes {
         if !new.is_same(&old) || flags.output_file.is_some() {
             self.write_lock_file(ev, top, flags, &mut flake, &old, &new)?;
         }
-        // Writing may have made another tree of the flake.
         let mut node_dirs = node_dirs;
         node_dirs.insert(LockFile::ROOT, flake.dir().to_owned());
         Ok(LockedFlake {
@@ -334,17 +333,8 @@ impl Flakes {
             } else {
                 write(&file)?;
             }
-            self.inputs.forget();
         }
-        let before = flake.locked.input.rev().ok().flatten();
-        *flake = self.get_flake(ev, top, Registries::All, &[])?;
-        let after = flake.locked.input.rev().ok().flatten();
-        if flags.commit
-            && after != before
-            && let Some(rev) = after
-        {
-            self.warn(ev, &format!("committed new revision '{rev}'"));
-        }
+        // As in Nix 2.34, this evaluation goes on with the tree as it was before.
         Ok(())
     }
 }

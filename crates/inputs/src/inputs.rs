@@ -122,11 +122,6 @@ impl Inputs {
         Ok(fetched)
     }
 
-    /// Forgets what was fetched: a work tree has changed.
-    pub fn forget(&self) {
-        self.done.borrow_mut().clear();
-    }
-
     /// What an input stands for by the registries, and the directory there, if a registry names one.
     ///
     /// # Errors

@@ -149,7 +149,6 @@ impl Inputs {
             };
             repository.run_with_input(&["commit", name, "-F", "-"], message.as_bytes(), what)?;
         }
-        self.forget();
         Ok(())
     }
 
