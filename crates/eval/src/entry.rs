@@ -287,7 +287,7 @@ impl Evaluator {
         Ok(vec![name])
     }
 
-    /// The text that `--raw` prints: of a string, or of what coerces to one. `what` says what is being done.
+    /// The text that `--raw` prints: of a string, or of what coerces to one; of a path, that of its copy in the store. `what` says what is being done.
     ///
     /// # Errors
     ///
@@ -298,7 +298,7 @@ impl Evaluator {
             value,
             Pos::NONE,
             &mut context,
-            crate::eval::Coercion::PLAIN,
+            crate::eval::Coercion::INTERPOLATE,
             what,
         )?;
         Ok(text.bytes().to_vec())

@@ -34,20 +34,28 @@ impl Evaluator {
             self.force(value, Pos::NONE)?
         };
         let mut out = Vec::new();
-        self.print_value(value, &mut FxHashSet::default(), &mut out)?;
+        match value.kind() {
+            ValueKind::Lambda(_) => out.extend_from_slice(b"<LAMBDA>"),
+            _ => self.print_value(value, strict, &mut FxHashSet::default(), &mut out)?,
+        }
         Ok(out)
     }
 
     fn print_value(
         &self,
         value: Value,
+        strict: bool,
         seen: &mut FxHashSet<usize>,
         out: &mut Vec<u8>,
     ) -> Result<()> {
         if stack::is_exhausted(self.stack_limit) {
             return Err(self.stack_overflow(Pos::NONE));
         }
-        let Some(value) = value.known() else {
+        let known = match value.known() {
+            Some(_) if !strict && is_delayed_function(value) => None,
+            known => known,
+        };
+        let Some(value) = known else {
             out.extend_from_slice(b"<CODE>");
             return Ok(());
         };
@@ -61,7 +69,7 @@ impl Evaluator {
                 for attr in self.sorted_by_name(attrs) {
                     out.extend_from_slice(&self.shown_name(attr));
                     out.extend_from_slice(b" = ");
-                    self.print_value(attr.value, seen, out)?;
+                    self.print_value(attr.value, strict, seen, out)?;
                     out.extend_from_slice(b"; ");
                 }
                 out.push(b'}');
@@ -73,7 +81,7 @@ impl Evaluator {
                 }
                 out.extend_from_slice(b"[ ");
                 for element in list.as_slice() {
-                    self.print_value(*element, seen, out)?;
+                    self.print_value(*element, strict, seen, out)?;
                     out.push(b' ');
                 }
                 out.push(b']');
@@ -100,7 +108,11 @@ impl Evaluator {
     }
 
     fn show(&self, value: Value, depth: usize, budget: &mut Budget, out: &mut Vec<u8>) {
-        let Some(value) = value.known() else {
+        let known = match value.known() {
+            Some(_) if depth > 0 && is_delayed_function(value) => None,
+            known => known,
+        };
+        let Some(value) = known else {
             let text = match value.as_thunk().map(crate::heap::Thunk::is_blackhole) {
                 Some(true) => "«potential infinite recursion»",
                 _ => "«thunk»",
@@ -191,6 +203,12 @@ impl Evaluator {
         print_name(self.symbols.name(attr.name), &mut out);
         out
     }
+}
+
+/// Whether an attribute or element is a function that nobody is known to have asked for. What a function is stands in
+/// the code, so that it is made at once; Nix delays it like other expressions, and shows it so.
+pub(crate) fn is_delayed_function(value: Value) -> bool {
+    value.as_lambda().is_some()
 }
 
 /// How much more of a value may be shown.

@@ -183,6 +183,42 @@ fn errors_are_those_of_stock_nix() {
     report(&differences);
 }
 
+/// Without `--strict`, what is not evaluated yet shows as such.
+#[test]
+fn what_is_not_evaluated_shows_as_in_stock_nix() {
+    let fixture = Fixture::new();
+    let expressions = [
+        "{ a = x: x; b = [ (x: x) ]; }",
+        "{ a = 1 + 1; b = -1; c = [ (1 + 1) 1 ]; d = 1; e = \"s\"; f = [ ]; g = { }; h = 1.5; }",
+        "let f = x: x; in { inherit f; g = f; }",
+        "rec { a = 1; b = a; c = a + 1; d = [ a ]; }",
+        "builtins.attrValues { a = 1; b = x: x; }",
+        "{ a = 1; } // { b = 2 + 1; c = x: x; ${\"d\"} = 1 + 1; }",
+        "[ 1 ] ++ [ (1 + 1) (x: x) map ]",
+        "{ __functor = self: x: x; }",
+        "let s = { a = x: x; b = 1; }; in builtins.seq s.b s",
+        "x: x",
+    ];
+    let stock = Command::new(fixture.oracle.join("bin/nix-instantiate"))
+        .args(["--eval", "-E"])
+        .args(expressions)
+        .env("NIX_CONF_DIR", fixture.oracle.join("conf"))
+        .env("NIX_REMOTE", "dummy://")
+        .env("HOME", fixture.dir.path())
+        .output()
+        .unwrap();
+    let stock = String::from_utf8(stock.stdout).unwrap();
+    let ours = stack::with_big_stack(move || {
+        let mut ev = Evaluator::new(Box::new(LocalHost::new()), Settings::default());
+        expressions.map(|expression| {
+            let value = ev.eval_expr(expression, Path::new("/")).unwrap();
+            String::from_utf8(ev.print(value, false).unwrap()).unwrap()
+        })
+    })
+    .unwrap();
+    assert_eq!(ours.to_vec(), stock.lines().collect::<Vec<_>>());
+}
+
 /// What a directory had in it is kept, until it has something else in it.
 #[test]
 fn directories_are_read_again_once_they_have_changed() {

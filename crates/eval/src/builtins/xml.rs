@@ -8,7 +8,7 @@ use crate::Evaluator;
 use crate::attrs::Attrs;
 use crate::error::Result;
 use crate::position::Pos;
-use crate::print::shown_path;
+use crate::print::{is_delayed_function, shown_path};
 use crate::string::ContextSet;
 use crate::value::{Builtin, Closure, Value, ValueKind};
 
@@ -58,7 +58,10 @@ impl Evaluator {
             form,
         };
         document.xml.open("expr", &[]);
-        document.value(self, value, pos)?;
+        match value.as_lambda() {
+            Some(closure) => document.function(self, closure),
+            None => document.value(self, value, pos)?,
+        }
         document.xml.close("expr");
         Ok(document.xml.finish())
     }
@@ -80,6 +83,9 @@ impl Document<'_> {
     fn value_here(&mut self, ev: &mut Evaluator, value: Value, pos: Pos) -> Result<()> {
         let value = if self.form.strict {
             ev.force(value, pos)?
+        } else if is_delayed_function(value) {
+            self.xml.empty("unevaluated", &[]);
+            return Ok(());
         } else {
             value.known().unwrap_or(value)
         };

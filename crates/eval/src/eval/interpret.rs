@@ -133,6 +133,15 @@ impl Evaluator {
         }
     }
 
+    /// As [`Evaluator::delay`], for an element or attribute: where its value is printed, it shows that a sum is not known yet.
+    #[inline]
+    fn delay_shown(&mut self, code: CodeRef, env: Env) -> Value {
+        match code {
+            Code::Binary(_) => Value::from(self.heap.thunk(code, env)),
+            _ => self.delay(code, env),
+        }
+    }
+
     /// As [`Evaluator::delay`], for the default of a formal.
     #[inline]
     pub(crate) fn delay_thunk(&mut self, code: CodeRef, env: Env) -> Value {
@@ -211,7 +220,7 @@ impl Evaluator {
         let heap = self.heap;
         Value::from(heap.list_from_iter(
             elements.len(),
-            elements.iter().map(|code| self.delay(code, env)),
+            elements.iter().map(|code| self.delay_shown(code, env)),
         ))
     }
 
@@ -407,7 +416,7 @@ impl Evaluator {
         if code.dynamic.is_empty() && !code.overrides {
             let heap = self.heap;
             let attrs = code.attrs.iter().map(|attr| {
-                let value = self.delay(attr.value, env);
+                let value = self.delay_shown(attr.value, env);
                 if let Some(slot) = attr.slot {
                     env.set(slot, value);
                 }
@@ -429,7 +438,7 @@ impl Evaluator {
             let value = match attr.value {
                 Code::Const(value) => *value,
                 value if code.overrides => Value::from(self.heap.thunk(value, env)),
-                value => self.delay(value, env),
+                value => self.delay_shown(value, env),
             };
             if let Some(slot) = attr.slot {
                 env.set(slot, value);
@@ -485,7 +494,7 @@ impl Evaluator {
                     ),
                 ));
             }
-            let value = self.delay(dynamic.value, env);
+            let value = self.delay_shown(dynamic.value, env);
             attrs.push(Attr {
                 name,
                 pos: dynamic.pos,
