@@ -221,12 +221,11 @@ impl Flakes {
                 );
             }
         }
-        let (new, node_dirs) = (locking.new, locking.node_dirs);
+        let (new, mut node_dirs) = (locking.new, locking.node_dirs);
         new.check().map_err(error)?;
         if !new.is_same(&old) || flags.output_file.is_some() {
             self.write_lock_file(ev, top, flags, &mut flake, &old, &new)?;
         }
-        let mut node_dirs = node_dirs;
         node_dirs.insert(LockFile::ROOT, flake.dir().to_owned());
         Ok(LockedFlake {
             flake,

@@ -22,6 +22,7 @@ use xbuild_flake_ref::Input;
 use xbuild_inputs::{InputOptions, Inputs, Which};
 use xbuild_sandbox::CancelToken;
 use xbuild_store::{NewText, Store};
+use xbuild_store_model::store_path::make_fixed_output_path;
 use xbuild_store_model::{FileIngestionMethod, Hash, HashAlgo, STORE_DIR, StorePath};
 
 use crate::derivation_writer::DerivationWriter;
@@ -112,6 +113,19 @@ fn read_error(path: &Path, error: &std::io::Error) -> HostError {
 impl StoreHost {
     fn write_derivations(&self) -> HostResult<()> {
         Ok(self.derivations.borrow().flush()?)
+    }
+
+    /// The store path of what is called `name` and has this hash, if it is there.
+    fn fixed_output(
+        &self,
+        method: FileIngestionMethod,
+        hash: &Hash,
+        name: &str,
+    ) -> HostResult<Option<StorePath>> {
+        let path = make_fixed_output_path(method, hash, name, &BTreeSet::new(), false)?;
+        // First a root: a collector may come between the question and the use.
+        self.store.add_temp_root(&path)?;
+        Ok(self.store.is_valid(&path)?.then_some(path))
     }
 
     /// Whether the evaluation made the derivation at `path`.
@@ -227,19 +241,10 @@ impl Host for StoreHost {
         filter: Option<&mut PathFilter<'_>>,
         expected: Option<Hash>,
     ) -> HostResult<StorePath> {
-        if let Some(hash) = expected {
-            let path = xbuild_store_model::store_path::make_fixed_output_path(
-                method,
-                &hash,
-                name,
-                &BTreeSet::new(),
-                false,
-            )?;
-            // First a root: a collector may come between the question and the use.
-            self.store.add_temp_root(&path)?;
-            if self.store.is_valid(&path)? {
-                return Ok(path);
-            }
+        if let Some(hash) = &expected
+            && let Some(path) = self.fixed_output(method, hash, name)?
+        {
+            return Ok(path);
         }
         let physical = self.resolve(source, true)?;
         let read_only = self.read_only.then_some(Source {
@@ -361,19 +366,10 @@ impl Host for StoreHost {
         } else {
             FileIngestionMethod::Flat
         };
-        if let Some(hash) = &fetch.hash {
-            let path = xbuild_store_model::store_path::make_fixed_output_path(
-                method,
-                hash,
-                &fetch.name,
-                &BTreeSet::new(),
-                false,
-            )?;
-            // First a root: a collector may come between the question and the use.
-            self.store.add_temp_root(&path)?;
-            if self.store.is_valid(&path)? {
-                return Ok(path);
-            }
+        if let Some(hash) = &fetch.hash
+            && let Some(path) = self.fixed_output(method, hash, &fetch.name)?
+        {
+            return Ok(path);
         }
         if fetch.hash.is_none() && !fetch.executable {
             return Ok(if fetch.unpack {
