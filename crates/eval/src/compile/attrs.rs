@@ -76,6 +76,7 @@ impl Compiler<'_> {
         codes.sort_by_key(|attr| attr.name);
         if !attrs.recursive
             && dynamic.is_empty()
+            && (codes.is_empty() || self.functions == 0)
             && let Some(value) = self.constant_set(&codes)
         {
             return Code::Const(value);

@@ -16,7 +16,9 @@ impl Compiler<'_> {
         pos: Pos,
     ) -> &'static LambdaCode {
         let owned = self.scope.enter_frame();
+        self.functions += 1;
         let code = self.lambda_in_frame(lambda, name, pos, 0);
+        self.functions -= 1;
         self.scope.leave_frame(owned);
         code
     }

@@ -48,6 +48,7 @@ pub(crate) fn compile(
         scope: Scope::default(),
         undefined: None,
         named: Named::default(),
+        functions: 0,
     };
     let owned = compiler.scope.enter_frame();
     for &name in names {
@@ -87,6 +88,9 @@ struct Compiler<'e> {
     undefined: Option<(Symbol, Pos)>,
     /// The files that are named so far.
     named: Named,
+    /// How many functions are around. In them, code runs more than once, and makes a list or set of its own each time: whether
+    /// two are one shows where they are printed.
+    functions: u32,
 }
 
 impl Compiler<'_> {
@@ -388,8 +392,10 @@ impl Compiler<'_> {
             .collect();
         let constants: Option<Vec<Value>> = codes.iter().map(|code| constant(code)).collect();
         match constants {
-            Some(values) => Code::Const(self.ev.list(&values)),
-            None => Code::List(self.ev.heap.alloc_slice(&codes)),
+            Some(values) if values.is_empty() || self.functions == 0 => {
+                Code::Const(self.ev.list(&values))
+            }
+            _ => Code::List(self.ev.heap.alloc_slice(&codes)),
         }
     }
 
