@@ -127,6 +127,8 @@ pub enum Code {
     },
     /// `__curPos`
     CurPos(Pos),
+    /// An argument whose evaluation failed already; the error is [`crate::eval::Evaluator`]'s `failed`.
+    Failed,
 }
 
 /// The set of a `with`, as one use of a name sees it.
@@ -211,6 +213,8 @@ pub struct LambdaCode {
     pub outer_params: u32,
     /// The parameter. It is in slot `outer_params`, as is the `args` of `{ … } @ args`.
     pub arg: Option<Symbol>,
+    /// The parameter that the body evaluates first of all, if there is one.
+    pub demanded: Option<Demanded>,
     /// The formals.
     pub formals: Option<FormalsCode>,
     /// The body.
@@ -230,6 +234,25 @@ impl LambdaCode {
             _ => None,
         }
     }
+
+    /// Which of `count` arguments a call evaluates before it does anything else.
+    #[inline]
+    #[must_use]
+    pub fn demanded_of(&self, count: usize) -> Option<usize> {
+        let Demanded { slot, params } = self.demanded?;
+        let missing = params - self.outer_params;
+        let index = slot.checked_sub(self.outer_params)?;
+        (count >= missing as usize).then_some(index as usize)
+    }
+}
+
+/// A parameter that a call evaluates first of all, of this function or of one that it shares the frame with.
+#[derive(Clone, Copy)]
+pub struct Demanded {
+    /// Its slot.
+    pub slot: u32,
+    /// How many parameters the frame has, which all must be there for a call.
+    pub params: u32,
 }
 
 /// What a function does with its argument.

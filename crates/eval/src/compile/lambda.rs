@@ -4,7 +4,8 @@ use xbuild_syntax::ast::{ExprKind, Formals, Lambda};
 use xbuild_syntax::symbol::Symbol;
 
 use super::Compiler;
-use crate::code::{Body, FormalCode, FormalsCode, LambdaCode};
+use super::demand::first_demanded;
+use crate::code::{Body, Demanded, FormalCode, FormalsCode, LambdaCode};
 use crate::position::Pos;
 
 impl Compiler<'_> {
@@ -50,6 +51,16 @@ impl Compiler<'_> {
         for name in bound.map(|formal| formal.name).chain(lambda.arg) {
             self.scope.unbind(self.symbol(name));
         }
+        let demanded = match body {
+            Body::Lambda(inner) => inner.demanded,
+            Body::Code(_) if formals.is_some() => None,
+            Body::Code(body) => {
+                let params = outer_params + 1;
+                first_demanded(body)
+                    .filter(|slot| *slot < params)
+                    .map(|slot| Demanded { slot, params })
+            }
+        };
         self.ev.heap.alloc_code(LambdaCode {
             name,
             pos,
@@ -59,6 +70,7 @@ impl Compiler<'_> {
             },
             outer_params,
             arg,
+            demanded,
             formals,
             body,
         })

@@ -3,6 +3,7 @@
 //! Recursion here follows the syntax tree, whose height the parser bounds.
 
 mod attrs;
+mod demand;
 mod lambda;
 mod scope;
 

@@ -86,6 +86,8 @@ pub struct Evaluator {
     pub(crate) parse_ahead: Option<ParseAhead>,
     /// The begins of the strings that are being put together, one after the other.
     pub(crate) text: Vec<u8>,
+    /// Why an argument that was evaluated ahead has no value, until the function asks for it.
+    pub(crate) failed: Option<crate::error::EvalError>,
     /// How many function calls are active.
     pub(crate) depth: u32,
     /// How far the stack may grow.
@@ -123,6 +125,7 @@ impl Evaluator {
             start_time: None,
             parse_ahead: None,
             text: Vec::new(),
+            failed: None,
             depth: 0,
             stack_limit: stack::limit(),
         }
