@@ -238,6 +238,17 @@ yes=1
         world.xbuild(&["realise", "./failing.nix"]).fails(1).says(&["broken.drv", "exit code 3"]);
     }
 
+    fn what_no_installable_names(world) {
+        world.xbuild(&["realise"]).fails(1).says(&["the current directory has neither a default.nix nor a flake.nix"]);
+        world.write("default.nix", r#"{ a = import ./run.nix "a" "echo >$out" { }; b = import ./run.nix "b" "echo >$out" { }; }"#);
+        let both = world.xbuild(&["realise", "--no-link"]).succeeds();
+        assert_eq!(both.stdout.lines().count(), 2, "{}", both.stdout);
+        let named = world.xbuild(&["realise", "-A", "a", "--print-out-paths", "--no-link"]).succeeds();
+        let spelled = world.xbuild(&["realise", "--check", "--impure", "--expr", "import ./.", "a", "--no-link"]).succeeds();
+        assert_eq!(named.line(), spelled.line());
+        world.xbuild(&["realise", "--expr", "{ a = throw \"no\"; }", "-A", "a"]).fails(1).says(&["no"]);
+    }
+
     fn installables_that_are_none(world) {
         world.write("default.nix", r#"{ hello = import ./run.nix "hello" "echo >$out" { }; number = 1; }"#);
         world.mkdir("empty");
@@ -246,7 +257,7 @@ yes=1
         world.xbuild(&["realise", "hello"]).fails(1).says(&["there is no hello", ".#hello"]);
         world.xbuild(&["realise", "empty"]).fails(1).says(&["empty has neither a default.nix nor a flake.nix"]);
         world.xbuild(&["realise", "-A", "hello", "."]).fails(1).says(&["-f FILE"]);
-        world.xbuild(&["realise"]).fails(2).says(&["INSTALLABLE"]);
+        world.xbuild(&["realise", "-E", "1", "-f", "run.nix"]).fails(2).says(&["--expr", "--file"]);
         world.xbuild(&["realise", "--frobnicate", "."]).fails(2).says(&["--frobnicate"]);
         world.xbuild(&["realise", "-j", "many", "."]).fails(1).says(&["max-jobs", "many"]);
         world.xbuild(&["realise", "--option", "max-job", "1", "."]).fails(1).says(&["max-jobs"]);

@@ -52,8 +52,13 @@ pub(crate) fn resolve(
     for name in names {
         installables.push(parse(session, name, source)?);
     }
-    if let Some(file) = &source.file {
-        let expression = Expression::File(file.clone());
+    let given = match (given(source), names, source.attributes.as_slice()) {
+        (Some(expression), _, _) => Some(expression),
+        // As `nix-build -A ATTR`.
+        (None, [], [_, ..]) => Some(Expression::File(PathBuf::from("."))),
+        _ => None,
+    };
+    if let Some(expression) = given {
         if source.attributes.is_empty() && names.is_empty() {
             installables.push(Installable::Attribute(
                 expression.clone(),
@@ -70,7 +75,7 @@ pub(crate) fn resolve(
         }
     } else if !source.attributes.is_empty() {
         return Err(Failure::text(
-            "-A ATTR takes an attribute of a file; name it with -f FILE (or write DIR#ATTR)",
+            "-A ATTR takes an attribute of a file; name it with -f FILE (or write DIR#ATTR), or give one with -E",
         ));
     }
     let attributes: Vec<(Expression, String)> = installables
@@ -173,13 +178,7 @@ pub(crate) fn derivations(
 
 /// The expression and the attribute that an installable names, for a command that wants its value.
 pub(crate) fn expression(session: &Session, name: &str) -> Result<(Expression, String), Failure> {
-    let source = Source {
-        file: None,
-        attributes: Vec::new(),
-        impure: false,
-        inputs: Inputs::default(),
-    };
-    match parse(session, name, &source)? {
+    match parse(session, name, &Source::default())? {
         Installable::Attribute(expression, attribute, None) => Ok((expression, attribute)),
         Installable::Attribute(..) => Err(Failure::text(format!(
             "`{name}`: an output is chosen of what is built, not of a value"
@@ -187,6 +186,15 @@ pub(crate) fn expression(session: &Session, name: &str) -> Result<(Expression, S
         Installable::Direct(_) => Err(Failure::text(format!(
             "`{name}` is a store path: it has no value"
         ))),
+    }
+}
+
+/// The expression that options give, from which the arguments then choose.
+fn given(source: &Source) -> Option<Expression> {
+    match (&source.file, &source.expr) {
+        (Some(file), _) => Some(Expression::File(file.clone())),
+        (None, Some(text)) => Some(Expression::Text(text.clone())),
+        (None, None) => None,
     }
 }
 
@@ -207,10 +215,10 @@ fn parse(session: &Session, name: &str, source: &Source) -> Result<Installable, 
         ),
         None => (name, None),
     };
-    if let Some(file) = &source.file {
+    if let Some(expression) = given(source) {
         // As in `nix build -f FILE ATTR`.
         return Ok(Installable::Attribute(
-            Expression::File(file.clone()),
+            expression,
             place.to_owned(),
             outputs,
         ));
@@ -252,6 +260,10 @@ fn parse(session: &Session, name: &str, source: &Source) -> Result<Installable, 
         )));
     }
     if path.is_dir() && !path.join("default.nix").is_file() {
+        let directory = match directory {
+            "." => "the current directory",
+            other => other,
+        };
         return Err(Failure::text(format!(
             "`{name}`: {directory} has neither a default.nix nor a flake.nix"
         )));
@@ -342,12 +354,7 @@ fn all_valid(session: &Session, paths: Vec<StorePath>) -> Result<Vec<StorePath>,
 }
 
 fn named_paths(session: &Arc<Session>, names: &[String]) -> Result<Vec<StorePath>, Failure> {
-    let source = Source {
-        file: None,
-        attributes: Vec::new(),
-        impure: false,
-        inputs: Inputs::default(),
-    };
+    let source = Source::default();
     let mut paths = Vec::new();
     for name in names {
         if !name.contains('#')

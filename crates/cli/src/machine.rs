@@ -8,7 +8,7 @@ use xbuild_store_model::StorePath;
 use xbuild_vm::Machine;
 use xbuild_vm::disk::{self, Made};
 
-use crate::args::{Guest, Inputs, Source};
+use crate::args::{Guest, Source};
 use crate::failure::Failure;
 use crate::installable;
 use crate::output;
@@ -23,13 +23,7 @@ const FILE: &str = "vm.json";
 /// Builds what is missing, and reads the description; its paths are those of the disk.
 pub(crate) fn prepare(session: &Arc<Session>, guest: &Guest) -> Result<Machine, Failure> {
     let name = &guest.installable;
-    let source = Source {
-        file: None,
-        attributes: Vec::new(),
-        impure: false,
-        inputs: Inputs::default(),
-    };
-    let wanted = installable::resolve(session, &[described(session, name)?], &source)
+    let wanted = installable::resolve(session, &[described(session, name)?], &Source::default())
         .map_err(|failure| without_machine(name, failure))?;
     let [wanted] = wanted.as_slice() else {
         return Err(Failure::text(format!(

@@ -8,8 +8,9 @@ use super::sources::Source;
 
 #[derive(Debug, Args)]
 pub(crate) struct Realise {
-    /// FLAKE#attr.path, DIR#attr.path (from DIR/default.nix), a store path, or a .drv; with ^output,… for some outputs, ^* for all
-    #[arg(value_name = "INSTALLABLE", required_unless_present = "source.file")]
+    /// FLAKE#attr.path, DIR#attr.path (from DIR/default.nix), a store path, or a .drv; with ^output,… for some outputs, ^* for
+    /// all; `.` if none is given
+    #[arg(value_name = "INSTALLABLE")]
     pub(crate) installables: Vec<String>,
     #[command(flatten)]
     pub(crate) source: Source,
@@ -29,7 +30,7 @@ pub(crate) struct Realise {
     #[arg(long, value_name = "FILE")]
     pub(crate) timeline: Option<PathBuf>,
     /// Build again what was asked for, and fail if anything differs
-    #[arg(long)]
+    #[arg(long, alias = "check")]
     pub(crate) rebuild: bool,
     /// Say what would be built, and build nothing
     #[arg(long)]
@@ -38,7 +39,7 @@ pub(crate) struct Realise {
     #[arg(short = 'o', long, value_name = "NAME", default_value = "result")]
     pub(crate) out_link: PathBuf,
     /// Make no link
-    #[arg(long, conflicts_with = "out_link")]
+    #[arg(long, alias = "no-link", conflicts_with = "out_link")]
     pub(crate) no_out_link: bool,
     /// Make the output the newest generation of the profile LINK, in place of a link to the result
     #[arg(long, value_name = "LINK", conflicts_with_all = ["out_link", "dry_run"])]
@@ -49,6 +50,9 @@ pub(crate) struct Realise {
     /// Print derivations and outputs as JSON
     #[arg(long)]
     pub(crate) json: bool,
+    /// Print the paths of the outputs, which is what is done anyway (as `nix build` has it)
+    #[arg(long, hide = true, conflicts_with = "json")]
+    pub(crate) print_out_paths: bool,
 }
 
 #[derive(Debug, Args)]

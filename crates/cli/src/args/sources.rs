@@ -5,11 +5,21 @@ use std::path::PathBuf;
 use clap::Args;
 
 /// Where an expression comes from and what it is given.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Source {
     /// A file with an expression, instead of DIR/default.nix
     #[arg(short = 'f', long = "file", value_name = "FILE", id = "source.file")]
     pub(crate) file: Option<PathBuf>,
+    /// An expression instead of a file
+    #[arg(
+        short = 'E',
+        long = "expr",
+        value_name = "E",
+        allow_hyphen_values = true,
+        id = "source.expr",
+        conflicts_with = "source.file"
+    )]
+    pub(crate) expr: Option<String>,
     /// The attribute to take from it; may be given several times
     #[arg(short = 'A', long = "attr", value_name = "ATTR", action = clap::ArgAction::Append)]
     pub(crate) attributes: Vec<String>,

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use xbuild_realise::Mode;
 use xbuild_scheduler::{Forecast, Graph, Outcome, Policy, Scheduler, StepId, StepSpec};
 
-use crate::args::{BenchScheduler, Common, Executor, Inputs, Source};
+use crate::args::{BenchScheduler, Common, Executor, Source};
 use crate::failure::Failure;
 use crate::installable;
 use crate::output;
@@ -232,9 +232,7 @@ fn sandboxed(common: &Common, steps: &Steps, args: &BenchScheduler) -> Result<Me
     let session = Arc::new(Session::open(&common, &[jobs], true)?);
     let source = Source {
         file: Some(expression),
-        attributes: Vec::new(),
-        impure: false,
-        inputs: Inputs::default(),
+        ..Source::default()
     };
     let begun = Instant::now();
     let wanted = installable::resolve(&session, &[], &source)?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use xbuild_realise::Wanted;
 use xbuild_realise::plan::read_derivation;
 
-use crate::args::{Common, Derivation, Inputs, Source};
+use crate::args::{Common, Derivation, Source};
 use crate::failure::Failure;
 use crate::installable;
 use crate::output;
@@ -20,14 +20,8 @@ pub(crate) fn run(common: &Common, args: &Derivation) -> Result<(), Failure> {
         installables,
     } = args;
     let session = Arc::new(Session::open(common, &[], false)?);
-    let source = Source {
-        file: None,
-        attributes: Vec::new(),
-        impure: false,
-        inputs: Inputs::default(),
-    };
     let mut paths = Vec::new();
-    for wanted in installable::resolve(&session, installables, &source)? {
+    for wanted in installable::resolve(&session, installables, &Source::default())? {
         paths.push(match wanted {
             Wanted::Outputs(drv, _) => drv,
             Wanted::Path(path) => {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use xbuild_realise::Wanted;
 use xbuild_realise::plan::read_derivation;
 
-use crate::args::{Common, Inputs, Log, Source};
+use crate::args::{Common, Log, Source};
 use crate::failure::Failure;
 use crate::installable;
 use crate::output;
@@ -14,14 +14,12 @@ use crate::session::Session;
 
 pub(crate) fn run(common: &Common, args: &Log) -> Result<(), Failure> {
     let session = Arc::new(Session::open(common, &[], false)?);
-    let source = Source {
-        file: None,
-        attributes: Vec::new(),
-        impure: false,
-        inputs: Inputs::default(),
-    };
     let mut derivations = Vec::new();
-    for wanted in installable::resolve(&session, std::slice::from_ref(&args.path), &source)? {
+    for wanted in installable::resolve(
+        &session,
+        std::slice::from_ref(&args.path),
+        &Source::default(),
+    )? {
         match wanted {
             Wanted::Outputs(drv, outputs) => {
                 // What was built may be the derivation that this one resolves to.
