@@ -16,7 +16,7 @@ stdenv.mkDerivation {
     kbuild allnoconfig
   '';
   buildPhase = ''
-    kbuild $(makeJobs) $deviceTrees
+    inParallel kbuild $deviceTrees
   '';
   installPhase = ''
     for file in $deviceTrees; do install -Dm444 "arch/arm64/boot/dts/$file" -t "$out"; done

@@ -15,7 +15,7 @@ stdenv.mkDerivation {
     chmod u+w .config
   '';
   buildPhase = ''
-    kbuild $(makeJobs) Image
+    inParallel kbuild Image
     # The build asks Kconfig once more; a compiler that looks different to it would change the configuration unseen.
     cmp "$config" .config || die "the build changed the configuration"
   '';

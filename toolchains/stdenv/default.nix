@@ -25,6 +25,7 @@ let
         else given;
       inputs = builtins.partition isLayer (attrs.nativeBuildInputs or [ ]);
       toolLayers = inputs.right;
+      parallel = attrs.enableParallelBuilding or true;
       tools = buildTools (unique (baseLayers ++ builtins.concatMap (layer: layer.layers) toolLayers));
       package = derivation (builtins.removeAttrs attrs [ "meta" "passthru" ] // {
         name = attrs.name or "${attrs.pname}-${target.name}-${attrs.version}";
@@ -41,7 +42,9 @@ let
         nativeBuildInputs = inputs.wrong;
         buildInputs = map dev (attrs.buildInputs or [ ]);
         propagatedBuildInputs = map dev (attrs.propagatedBuildInputs or [ ]);
-        enableParallelBuilding = attrs.enableParallelBuilding or true;
+        enableParallelBuilding = parallel;
+        # Debian's ninja (1.11) knows no jobserver.
+        enableJobserver = attrs.enableJobserver or (parallel && !builtins.any (layer: builtins.elem layer.phases [ "ninja" "meson" ]) toolLayers);
         xbuildTarget = target.name;
         # An output that names one of these drags the toolchain into its closure.
         disallowedReferences = [ cc crossGcc glibc.dev tools boot ] ++ attrs.disallowedReferences or [ ];

@@ -115,10 +115,22 @@ coreCount() {
   echo "$cores"
 }
 
-# makeJobs: make's options for it. A shared jobserver, if the caller offers one, decides instead.
-makeJobs() {
-  if flag enableParallelBuilding && [[ ${MAKEFLAGS:-} != *jobserver* ]]; then echo "-j$(coreCount)"; fi
+# inParallel COMMAND...: make runs as many processes as the build may. With enableJobserver and xbuild these are processors that the
+# builds of a run share; make 4.3 takes the pipe as a descriptor. Other calls of make run one process.
+inParallel() {
+  if ! flag enableParallelBuilding; then
+    "$@"
+  elif flag enableJobserver && [[ -p /nix/jobserver ]]; then
+    local pipe
+    exec {pipe}<>/nix/jobserver
+    MAKEFLAGS="-j --jobserver-auth=$pipe,$pipe" "$@"
+    exec {pipe}>&-
+  else
+    MAKEFLAGS="-j$(coreCount)" "$@"
+  fi
 }
+# xbuild names the pipe in a way that make 4.3 does not know.
+unset MAKEFLAGS CARGO_MAKEFLAGS
 
 # outputOf NAME...: the directory of the first of these outputs that the package has, else of `out`.
 outputOf() {
@@ -300,7 +312,7 @@ buildPhase() {
     ninja "-j$(flag enableParallelBuilding && coreCount || echo 1)" "${words[@]}"
   elif [[ -e ${makefile:-Makefile} || -e makefile || -e GNUmakefile ]]; then
     wordsOf makeFlags buildFlags
-    make ${makefile:+-f "$makefile"} $(makeJobs) "${words[@]}"
+    inParallel make ${makefile:+-f "$makefile"} "${words[@]}"
   else
     echo "no makefile: nothing to build"
   fi
@@ -311,7 +323,7 @@ buildPhase() {
 checkPhase() {
   runHook preCheck
   wordsOf makeFlags checkFlags
-  make $(makeJobs) "${words[@]}" "${checkTarget:-check}"
+  inParallel make "${words[@]}" "${checkTarget:-check}"
   runHook postCheck
 }
 

@@ -197,8 +197,10 @@ impl Demand {
                 .split_ascii_whitespace()
                 .any(|feature| feature == BIG_PARALLEL)
         });
-        if !self.jobserver && (big || flag(drv, "enableParallelBuilding")) {
-            self.spec.processors = cores.max(1);
+        let parallel = big || self.jobserver || flag(drv, "enableParallelBuilding");
+        let processes = if parallel { cores.max(1) } else { 1 };
+        if !self.jobserver {
+            self.spec.processors = processes;
         }
         let sources = self
             .sources
@@ -213,7 +215,7 @@ impl Demand {
             .saturating_add(BUILD_MS + INPUT_MS * inputs)
             .max(if big { BIG_MS } else { 0 });
         self.spec.expected_ms = u32::try_from(ms).unwrap_or(u32::MAX);
-        self.spec.memory = MEMORY * u64::from(self.spec.processors);
+        self.spec.memory = MEMORY * u64::from(processes);
     }
 }
 
