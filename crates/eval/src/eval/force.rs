@@ -69,11 +69,12 @@ impl Evaluator {
                 "interrupted by the user",
             );
         }
-        EvalError::with_kind(
-            ErrorKind::StackOverflow,
-            pos,
-            "stack overflow; max-call-depth exceeded",
-        )
+        let why = if self.depth >= self.settings.max_call_depth {
+            "stack overflow; max-call-depth exceeded"
+        } else {
+            "stack overflow (possible infinite recursion)"
+        };
+        EvalError::with_kind(ErrorKind::StackOverflow, pos, why)
     }
 
     /// Fails if the user wants the evaluation to end. What works for long without a call asks now and then.
