@@ -1,6 +1,7 @@
 //! The interpreter: runs [`crate::code`] on [`crate::value`]s.
 
 mod access;
+mod arguments;
 mod assertion;
 mod call;
 mod coerce;
