@@ -89,7 +89,9 @@ for_each_user! {
         world.write("dir/default.nix", "{ readme = builtins.readFile ./file; own = builtins.readFile (builtins.toFile \"own\" \"text\"); }");
         world.write("dir/file", "content\n");
         world.write("pack/top/one.nix", "\"from the archive\"");
-        std::os::unix::fs::symlink("dir/file", world.path("to-file")).unwrap();
+        for (target, link) in [("dir/file", "to-file"), ("dir", "to-dir"), ("file", "dir/link")] {
+            std::os::unix::fs::symlink(target, world.path(link)).unwrap();
+        }
         world.shell("tar -czf pack.tar.gz -C pack top").succeeds();
         let archive = format!("file://{}", world.path("pack.tar.gz").display());
         let stock = world.root().join("stock");
@@ -118,6 +120,24 @@ for_each_user! {
             "--eval -E '<x/file>' -I x=./dir",
             "--find-file x/file x -I x=./dir",
             "--eval -E '[ (import <x>).readme <x/file> builtins.nixPath ]' --strict -I x=flake:$(pwd)/dir --option flake-registry '' --extra-experimental-features flakes",
+            "--eval -E '[ <x> <x/file> <link> <../set.nix> ]' --strict -I x=./to-dir -I ./dir",
+            "--eval -E '<x/file>' -I x=./to-dir --restrict-eval",
+            "--eval -E 'builtins.findFile [ { path = ./.; prefix = \"\"; } ] \"set.nix\"' --restrict-eval -I ./dir",
+            "--eval -E 'builtins.findFile [ { path = /nowhere; prefix = \"\"; } ] \"set.nix\"' --restrict-eval -I ./dir",
+            "--eval -E 'builtins.fetchurl \"file://'$(pwd)'/dir/file\"' --restrict-eval",
+            "--eval -E 'builtins.fetchurl \"file://'$(pwd)'/dir/file\"' --restrict-eval -I ./dir",
+            "--find-file x/file nix/fetchurl.nix",
+            "--find-file x/file nowhere x -I x=./dir",
+            "--eval -E '1' 'throw \"second\"'",
+            "--eval fun.nix -A v --arg n 1 --arg n 2",
+            "--eval --json -E '{ a = 1 + 1; }'",
+            "--eval --json -E '[ 1 (x: x) ]'",
+            "--eval --json -E 'map (x: x) [ 1 ]'",
+            "--eval --json -E '{ a = \"x\"; b = [ { c = -1; } null ]; }'",
+            "--eval --json -E 'derivation { name = \"d\"; system = \"s\"; builder = \"b\"; }'",
+            "--eval -E '{ inherit (builtins) map; inherit ({ a = 1; }) a; }'",
+            "--eval --xml -E 'derivation'",
+            "--eval --xml --strict -E 'derivation { name = \"d\"; system = \"s\"; builder = \"b\"; }'",
             "--eval -E '<x/nowhere>' -I x=flake:$(pwd)/dir --option flake-registry '' --extra-experimental-features flakes",
             "--eval --read-write-mode --restrict-eval -E 'import <x>' -I x=./dir -A own",
             "--eval --restrict-eval dir -A readme -I ./dir",

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use xbuild_eval::builtins::xml::XmlForm;
+use xbuild_eval::json::JsonForm;
 use xbuild_eval::show::ShowForm;
 use xbuild_eval::string::ContextSet;
 use xbuild_eval::{Evaluator, Pos, Value, ValueKind};
@@ -48,8 +49,11 @@ pub(crate) fn print(
         return Ok(());
     }
     if form.json {
-        let copy = style == Style::Instantiate;
-        let json = evaluator.to_json(value, Pos::NONE, &mut context, copy)?;
+        let how = JsonForm {
+            strict: form.strict || style == Style::Eval,
+            copy_to_store: style == Style::Instantiate,
+        };
+        let json = evaluator.to_json(value, Pos::NONE, &mut context, how)?;
         match pretty {
             true => indent_json(&json, out),
             false => out.extend(json),

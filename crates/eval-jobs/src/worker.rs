@@ -5,6 +5,7 @@ use std::io::{self, BufRead, Write};
 
 use xbuild_derivation::Derivation;
 use xbuild_eval::entry::FoundDerivation;
+use xbuild_eval::json::JsonForm;
 use xbuild_eval::string::ContextSet;
 use xbuild_eval::{EvalError, Evaluator, Pos, Value};
 use xbuild_store_model::StorePath;
@@ -289,7 +290,7 @@ impl<'e> Worker<'e> {
         let mut context = ContextSet::new();
         let json = self
             .evaluator
-            .to_json(value, Pos::NONE, &mut context, false)?;
+            .to_json(value, Pos::NONE, &mut context, JsonForm::PLAIN)?;
         serde_json::from_slice(&json).map_err(|error| EvalError::new(Pos::NONE, error.to_string()))
     }
 }

@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use xbuild_eval::json::JsonForm;
 use xbuild_eval::local_host::LocalHost;
 use xbuild_eval::settings::SearchPathEntry;
 use xbuild_eval::string::ContextSet;
@@ -88,7 +89,7 @@ fn evaluate(
 fn show(ev: &mut Evaluator, value: Value, strict: bool, json: bool) -> Result<Vec<u8>> {
     let value = ev.auto_call(value, &[])?;
     if json {
-        return ev.to_json(value, Pos::NONE, &mut ContextSet::new(), true);
+        return ev.to_json(value, Pos::NONE, &mut ContextSet::new(), JsonForm::BUILTIN);
     }
     ev.print(value, strict)
 }

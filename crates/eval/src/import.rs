@@ -19,6 +19,7 @@ use crate::eval::canonical_path;
 use crate::host::FileType;
 use crate::parse_ahead::{Named, ParseAhead};
 use crate::position::{Base, Pos};
+use crate::print::shown_path;
 use crate::string::{ContextElem, ContextSet};
 use crate::value::{Builtin, Value};
 
@@ -261,10 +262,10 @@ impl Evaluator {
                 Some(FileType::Directory) => return Ok(file.join("default.nix")),
                 Some(_) => return Ok(file),
                 None => {
-                    return Err(EvalError::new(
-                        pos,
-                        format!("path '{}' does not exist", file.display()),
-                    ));
+                    let shown = shown_path(file.as_os_str().as_bytes());
+                    let shown = String::from_utf8_lossy(&shown);
+                    let message = format!("path '{shown}' does not exist");
+                    return Err(EvalError::new(pos, message));
                 }
             }
         }

@@ -4,25 +4,52 @@ use crate::Evaluator;
 use crate::builtins::{float_text, json_writer};
 use crate::error::{EvalError, Result};
 use crate::position::Pos;
+use crate::print::is_delayed_function;
 use crate::string::{ContextElem, ContextSet};
 use crate::value::{Value, ValueKind};
 
+/// How a value becomes JSON.
+#[derive(Debug, Clone, Copy)]
+pub struct JsonForm {
+    /// Everything is evaluated; else what is not evaluated yet is an error.
+    pub strict: bool,
+    /// Paths are copied into the store.
+    pub copy_to_store: bool,
+}
+
+impl JsonForm {
+    /// As `builtins.toJSON` has it.
+    pub const BUILTIN: Self = Self {
+        strict: true,
+        copy_to_store: true,
+    };
+    /// All of it, with paths as they are.
+    pub const PLAIN: Self = Self {
+        strict: true,
+        copy_to_store: false,
+    };
+}
+
 impl Evaluator {
-    /// The value as JSON, without blanks; the context of its strings is added to `context`. Paths are copied into the
-    /// store if `copy_to_store`.
+    /// The value as JSON, without blanks; the context of its strings is added to `context`.
     ///
     /// # Errors
     ///
-    /// If the evaluation fails, or there is something in it that JSON does not have: functions, text that is not UTF-8.
+    /// If the evaluation fails, or there is something in it that JSON does not have: functions, text that is not UTF-8,
+    /// what is not evaluated yet and is not to be.
     pub fn to_json(
         &mut self,
         value: Value,
         pos: Pos,
         context: &mut ContextSet,
-        copy_to_store: bool,
+        form: JsonForm,
     ) -> Result<Vec<u8>> {
         let mut out = Vec::new();
-        self.write_json(value, pos, context, copy_to_store, &mut out)?;
+        let value = self.force(value, pos)?;
+        if value.as_lambda().is_some() {
+            return Err(EvalError::new(pos, "cannot convert a function to JSON"));
+        }
+        self.write_json(value, pos, context, form, &mut out)?;
         Ok(out)
     }
 
@@ -31,12 +58,10 @@ impl Evaluator {
         value: Value,
         pos: Pos,
         context: &mut ContextSet,
-        copy_to_store: bool,
+        form: JsonForm,
         out: &mut Vec<u8>,
     ) -> Result<()> {
-        self.descend(pos, |ev| {
-            ev.write_json_here(value, pos, context, copy_to_store, out)
-        })
+        self.descend(pos, |ev| ev.write_json_here(value, pos, context, form, out))
     }
 
     fn write_json_here(
@@ -44,10 +69,22 @@ impl Evaluator {
         value: Value,
         pos: Pos,
         context: &mut ContextSet,
-        copy_to_store: bool,
+        form: JsonForm,
         out: &mut Vec<u8>,
     ) -> Result<()> {
-        let value = self.force(value, pos)?;
+        let value = match value.known() {
+            _ if form.strict => self.force(value, pos)?,
+            Some(known) if !is_delayed_function(value) => known,
+            _ => {
+                let thunk = value.as_thunk();
+                let what = match thunk.is_some_and(crate::heap::Thunk::is_application) {
+                    true => "a function application",
+                    false => "a thunk",
+                };
+                let message = format!("cannot convert {what} to JSON");
+                return Err(EvalError::new(pos, message));
+            }
+        };
         match value.kind() {
             ValueKind::Int(int) => out.extend_from_slice(int.to_string().as_bytes()),
             ValueKind::Float(float) => out.extend_from_slice(float_text::json(float).as_bytes()),
@@ -57,7 +94,7 @@ impl Evaluator {
                 context.add(string.context());
                 write_json_string(string.bytes(), pos, out)?;
             }
-            ValueKind::Path(path) if copy_to_store => {
+            ValueKind::Path(path) if form.copy_to_store => {
                 let store_path = self.copy_path_to_store(path.as_slice(), pos)?;
                 context.insert(ContextElem::Opaque(store_path));
                 write_json_string(self.symbols.name(store_path), pos, out)?;
@@ -76,7 +113,7 @@ impl Evaluator {
                     return write_json_string(text.bytes(), pos, out);
                 }
                 if let Some(out_path) = attrs.value(self.known.out_path) {
-                    return self.write_json(out_path, pos, context, copy_to_store, out);
+                    return self.write_json(out_path, pos, context, form, out);
                 }
                 out.push(b'{');
                 for (index, attr) in self.sorted_by_name(attrs).into_iter().enumerate() {
@@ -85,9 +122,7 @@ impl Evaluator {
                     }
                     write_json_string(self.symbols.name(attr.name), pos, out)?;
                     out.push(b':');
-                    if let Err(error) =
-                        self.write_json(attr.value, attr.pos, context, copy_to_store, out)
-                    {
+                    if let Err(error) = self.write_json(attr.value, attr.pos, context, form, out) {
                         let name = self.name(attr.name);
                         return Err(
                             error.context(attr.pos, format!("while evaluating attribute '{name}'"))
@@ -102,8 +137,7 @@ impl Evaluator {
                     if index > 0 {
                         out.push(b',');
                     }
-                    if let Err(error) = self.write_json(*element, pos, context, copy_to_store, out)
-                    {
+                    if let Err(error) = self.write_json(*element, pos, context, form, out) {
                         return Err(error.context(
                             pos,
                             format!("while evaluating list element at index {index}"),

@@ -13,6 +13,13 @@ use crate::value::Value;
 /// How many frames of a trace are shown without `--show-trace`.
 const SHORT_TRACE: usize = 4;
 
+/// The file that a program is told of: that of a path, or one that comes with the language.
+pub(crate) fn file_of<'p>(position: &xbuild_syntax::Position<'p>) -> Option<&'p str> {
+    let internal = position.file.strip_prefix("«nix-internal»");
+    let file = internal.unwrap_or(position.file);
+    file.starts_with('/').then_some(file)
+}
+
 impl Evaluator {
     /// The one-byte span of a position.
     fn span(&self, pos: Pos) -> Option<Span> {
@@ -47,13 +54,13 @@ impl Evaluator {
             return Value::NULL;
         };
         let position = self.sources.position(span);
-        if !position.file.starts_with('/') {
+        let Some(file) = file_of(&position) else {
             return Value::NULL;
-        }
+        };
         let mut attrs = AttrsBuilder::new();
         attrs.insert(
             self.known.cur_pos_file,
-            self.string(position.file.as_bytes()),
+            self.string(file.as_bytes()),
             Pos::NONE,
         );
         attrs.insert(

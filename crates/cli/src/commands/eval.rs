@@ -402,19 +402,24 @@ pub(crate) fn arguments(
     inputs: &Inputs,
 ) -> Result<Vec<(Symbol, Value)>, Problem> {
     let mut arguments = Vec::new();
+    let mut put = |name: Symbol, value: Value| {
+        // The last one counts.
+        arguments.retain(|(other, _)| *other != name);
+        arguments.push((name, value));
+    };
     for pair in inputs.arg.chunks_exact(2) {
         let value = evaluator.eval_expr(&pair[1], &current_dir()?)?;
-        arguments.push((evaluator.intern(pair[0].as_bytes()), value));
+        put(evaluator.intern(pair[0].as_bytes()), value);
     }
     for pair in inputs.argstr.chunks_exact(2) {
         let value = evaluator.string(pair[1].as_bytes());
-        arguments.push((evaluator.intern(pair[0].as_bytes()), value));
+        put(evaluator.intern(pair[0].as_bytes()), value);
     }
     for pair in inputs.arg_from_file.chunks_exact(2) {
         let text = std::fs::read(&pair[1])
             .map_err(|error| Failure::text(format!("cannot read {}: {error}", pair[1])))?;
         let value = evaluator.string(&text);
-        arguments.push((evaluator.intern(pair[0].as_bytes()), value));
+        put(evaluator.intern(pair[0].as_bytes()), value);
     }
     if let Some(name) = &inputs.arg_from_stdin {
         // It can be read once only, and arguments are asked for again.
@@ -427,7 +432,7 @@ pub(crate) fn arguments(
             let _ = TEXT.set(text);
         }
         let value = evaluator.string(TEXT.get().map_or(b"", Vec::as_slice));
-        arguments.push((evaluator.intern(name.as_bytes()), value));
+        put(evaluator.intern(name.as_bytes()), value);
     }
     Ok(arguments)
 }

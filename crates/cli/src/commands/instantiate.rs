@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use xbuild_eval::derivation::INTERNAL_FILES;
 use xbuild_realise::Wanted;
 
 use crate::args::{Common, Instantiate};
@@ -108,31 +109,33 @@ fn print_values(
     all: &[(Expression, String)],
     args: &Instantiate,
 ) -> Result<(), Failure> {
-    let printed = with_evaluator(session, &args.inputs, |evaluator| {
-        let mut printed = Vec::new();
+    with_evaluator(session, &args.inputs, |evaluator| {
         for (expression, attribute) in all {
             let value = evaluate_to_print(evaluator, expression, attribute, &args.inputs)?;
             let style = Style::Instantiate;
+            // What follows may fail.
+            let mut printed = Vec::new();
             value_output::print(evaluator, value, &args.form, style, false, &mut printed)?;
+            output::bytes(&printed)?;
         }
         if args.mode.read_write_mode {
             evaluator.flush()?;
         }
-        Ok(printed)
-    })?;
-    output::bytes(&printed)
+        Ok(())
+    })
 }
 
 /// `--find-file`
 fn find_file(common: &Common, args: &Instantiate) -> Result<(), Failure> {
     let session = Arc::new(Session::open(common, &[], false)?);
-    let found = with_evaluator(&session, &args.inputs, |evaluator| {
-        let names = args.files.iter();
-        names
-            .map(|name| eval::find_file(evaluator, name))
-            .collect::<Result<Vec<_>, _>>()
-    })?;
-    found
-        .iter()
-        .try_for_each(|path| output::line(path.display().to_string()))
+    with_evaluator(&session, &args.inputs, |evaluator| {
+        for name in &args.files {
+            let path = eval::find_file(evaluator, name)?;
+            if path.starts_with(INTERNAL_FILES) {
+                return Err(Failure::text(format!("'<{name}>' has no physical path")).into());
+            }
+            output::line(path.display().to_string())?;
+        }
+        Ok(())
+    })
 }

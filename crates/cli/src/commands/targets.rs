@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use xbuild_eval::Pos;
+use xbuild_eval::json::JsonForm;
 use xbuild_eval::string::ContextSet;
 use xbuild_realise::Wanted;
 use xbuild_realise::plan::plan;
@@ -88,7 +89,8 @@ pub(crate) fn run(common: &Common, args: &Targets) -> Result<(), Failure> {
     let inputs = Inputs::default();
     let json = with_evaluator(&session, &inputs, |evaluator| {
         let value = evaluate(evaluator, &expression, ATTRIBUTE, &inputs)?;
-        let json = evaluator.to_json(value, Pos::NONE, &mut ContextSet::new(), true)?;
+        let json =
+            evaluator.to_json(value, Pos::NONE, &mut ContextSet::new(), JsonForm::BUILTIN)?;
         // So that it can be told what is missing. A store that cannot be written has no answer to that.
         let _ = evaluator.flush();
         Ok(json)

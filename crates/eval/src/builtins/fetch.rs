@@ -1,11 +1,13 @@
 //! Builtins that download.
 
+use xbuild_flake_ref::Url;
 use xbuild_store_model::Hash;
 use xbuild_store_model::store_path::check_name;
 
 use super::path_text;
 use crate::Evaluator;
 use crate::error::{EvalError, Result};
+use crate::eval::{as_path, canonical_path};
 use crate::host::FetchUrl;
 use crate::position::Pos;
 use crate::value::{Builtin, Value};
@@ -95,6 +97,11 @@ fn fetch(ev: &mut Evaluator, args: &[Value], pos: Pos, who: &str, unpack: bool) 
         let message = format!("in pure evaluation mode, '{who}' requires a 'sha256' argument");
         return Err(EvalError::new(pos, message));
     }
+    if url.starts_with('/') || !url.contains(':') {
+        let what = if unpack { "" } else { "URL " };
+        let message = format!("{what}'{url}' doesn't have a scheme");
+        return Err(EvalError::new(Pos::NONE, message));
+    }
     let request = FetchUrl {
         url,
         name: store_name,
@@ -109,8 +116,8 @@ fn fetch(ev: &mut Evaluator, args: &[Value], pos: Pos, who: &str, unpack: bool) 
     Ok(ev.store_path_value(&path))
 }
 
-/// `restrict-eval` allows only the URIs below those of `allowed-uris`.
-pub(super) fn check_uri(ev: &Evaluator, uri: &str, pos: Pos) -> Result<()> {
+/// `restrict-eval` allows only the URIs below those of `allowed-uris`, and files that may be read.
+pub(super) fn check_uri(ev: &mut Evaluator, uri: &str, pos: Pos) -> Result<()> {
     let allowed = |prefix: &String| {
         uri.strip_prefix(prefix.as_str()).is_some_and(|rest| {
             rest.is_empty()
@@ -121,6 +128,14 @@ pub(super) fn check_uri(ev: &Evaluator, uri: &str, pos: Pos) -> Result<()> {
     };
     if !ev.settings.restrict || ev.settings.allowed_uris.iter().any(allowed) {
         return Ok(());
+    }
+    let file = match Url::parse(uri) {
+        _ if uri.starts_with('/') => Some(uri.to_owned()),
+        Ok(url) if url.scheme == "file" => Some(url.path.join("/")),
+        _ => None,
+    };
+    if let Some(file) = file {
+        return ev.check_named(as_path(&canonical_path(file.as_bytes())), pos);
     }
     Err(EvalError::new(
         pos,

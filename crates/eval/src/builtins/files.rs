@@ -9,6 +9,7 @@ use xbuild_store_model::{STORE_DIR, StorePath};
 
 use crate::Evaluator;
 use crate::attrs::AttrsBuilder;
+use crate::derivation::FETCHURL_PATH;
 use crate::error::{EvalError, Result};
 use crate::eval::{Coercion, as_path, canonical_path};
 use crate::host::{FileType, HostError};
@@ -194,6 +195,9 @@ fn path_exists(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let text = argument.as_string().map(Str::bytes).unwrap_or_default();
     let directory = text.ends_with(b"/") || text.ends_with(b"/.");
     let path = ev.coerce_to_real_path(argument, pos, REALISING)?;
+    if path == Path::new(FETCHURL_PATH) {
+        return Ok(Value::TRUE);
+    }
     // What may not be looked at does not exist.
     let readable = if directory {
         ev.check_readable(&path, pos)

@@ -4,6 +4,7 @@ use super::json_reader::{self, Builder, JsonError};
 use crate::Evaluator;
 use crate::attrs::AttrsBuilder;
 use crate::error::{EvalError, Result};
+use crate::json::JsonForm;
 use crate::position::Pos;
 use crate::string::ContextSet;
 use crate::value::{Builtin, Value};
@@ -123,6 +124,6 @@ impl Builder for Values<'_> {
 
 fn to_json(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let mut context = ContextSet::new();
-    let out = ev.to_json(args[0], pos, &mut context, true)?;
+    let out = ev.to_json(args[0], pos, &mut context, JsonForm::BUILTIN)?;
     Ok(ev.string_with(&out, &context))
 }

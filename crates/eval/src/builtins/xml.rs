@@ -9,6 +9,7 @@ use crate::attrs::Attrs;
 use crate::error::Result;
 use crate::position::Pos;
 use crate::print::{is_delayed_function, shown_path};
+use crate::render::file_of;
 use crate::string::ContextSet;
 use crate::value::{Builtin, Closure, Value, ValueKind};
 
@@ -182,10 +183,7 @@ impl Document<'_> {
             false => None,
         };
         Place(position.map(|position| {
-            let path = position
-                .file
-                .starts_with('/')
-                .then(|| position.file.to_owned());
+            let path = file_of(&position).map(str::to_owned);
             (position.column.to_string(), position.line.to_string(), path)
         }))
     }

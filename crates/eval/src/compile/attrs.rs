@@ -48,7 +48,7 @@ impl Compiler<'_> {
                 name: self.symbol(binding.name),
                 pos: self.pos(binding.span),
                 slot: places.get(index).map(|place| place.slot),
-                value: self.binding(binding, outer[index], &sources),
+                value: self.binding(binding, outer[index], &sources, true),
             });
         }
         let dynamic: Vec<DynamicAttrCode> = attrs
@@ -120,7 +120,7 @@ impl Compiler<'_> {
         for (index, binding) in attrs.bindings.iter().enumerate() {
             bindings.push((
                 places[index].slot,
-                self.binding(binding, outer[index], &sources),
+                self.binding(binding, outer[index], &sources, false),
             ));
         }
         let body = self.strict_ref(body);
@@ -171,6 +171,7 @@ impl Compiler<'_> {
         binding: &Binding<'_>,
         inherited: Option<CodeRef>,
         sources: &[Source],
+        shown: bool,
     ) -> CodeRef {
         let name = self.symbol(binding.name);
         match (inherited, binding.kind) {
@@ -184,12 +185,13 @@ impl Compiler<'_> {
             }
             (None, BindingKind::InheritFrom(source)) => {
                 let pos = self.pos(binding.span);
-                self.inherit_from(&sources[source as usize], name, pos)
+                self.inherit_from(&sources[source as usize], name, pos, shown)
             }
         }
     }
 
-    fn inherit_from(&mut self, source: &Source, name: Symbol, pos: Pos) -> CodeRef {
+    /// `inherit (source) name;`: of a set that is shown, it shows that the attribute is not looked at yet.
+    fn inherit_from(&mut self, source: &Source, name: Symbol, pos: Pos, shown: bool) -> CodeRef {
         let subject = match source {
             Source::Direct(code) => code,
             Source::Slot(place) => {
@@ -197,7 +199,7 @@ impl Compiler<'_> {
                 self.place_code(code)
             }
         };
-        if let Some(value) = known_attr(self.ev.heap, subject, name) {
+        if !shown && let Some(value) = known_attr(self.ev.heap, subject, name) {
             return self.place_code(Code::Const(value));
         }
         self.place_code(Code::Select {

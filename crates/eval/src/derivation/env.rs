@@ -9,6 +9,7 @@ use crate::attrs::Attrs;
 use crate::builtins::json_writer;
 use crate::error::{EvalError, Result};
 use crate::eval::Coercion;
+use crate::json::JsonForm;
 use crate::position::Pos;
 use crate::string::ContextSet;
 use crate::value::{Attr, Value, ValueKind};
@@ -173,7 +174,7 @@ impl Evaluator {
                 format!("cannot process __json attribute: {error}"),
             )
         })?;
-        let json = self.to_json(members, Pos::NONE, &mut ContextSet::new(), false)?;
+        let json = self.to_json(members, Pos::NONE, &mut ContextSet::new(), JsonForm::PLAIN)?;
         to.env.insert(
             xbuild_derivation::STRUCTURED_ATTRS_VARIABLE.to_owned(),
             json,
@@ -192,7 +193,7 @@ impl Evaluator {
         if attr.name == known.structured_attrs {
             return Ok(());
         }
-        let json = self.to_json(attr.value, pos, &mut to.context, true)?;
+        let json = self.to_json(attr.value, pos, &mut to.context, JsonForm::BUILTIN)?;
         if let Some(members) = &mut to.json {
             if !members.is_empty() {
                 members.push(b',');

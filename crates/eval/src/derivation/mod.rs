@@ -22,7 +22,7 @@ pub(crate) static TABLE: &[Builtin] = &[Builtin {
 }];
 
 /// Where the files are that come with the language.
-pub(crate) const INTERNAL_FILES: &str = "/__corepkgs__";
+pub const INTERNAL_FILES: &str = "/__corepkgs__";
 
 /// Where `<nix/fetchurl.nix>` is.
 pub(crate) const FETCHURL_PATH: &str = "/__corepkgs__/fetchurl.nix";

@@ -87,6 +87,25 @@ impl Evaluator {
         }
     }
 
+    /// As [`Evaluator::check_readable`], wherever links lead.
+    ///
+    /// # Errors
+    ///
+    /// If it may not be read.
+    pub(crate) fn check_named(&mut self, path: &Path, pos: Pos) -> Result<()> {
+        if !self.is_limited() {
+            return Ok(());
+        }
+        self.allow_search_path();
+        self.check_allowed(path, pos)
+    }
+
+    /// What the links in a path lead to, if it exists and may be read.
+    pub(crate) fn readable_target(&self, path: &Path) -> Option<PathBuf> {
+        let real = self.host.canonicalise(path).ok()?;
+        (!self.is_limited() || self.is_allowed(&real)).then_some(real)
+    }
+
     /// As [`Evaluator::check_readable`], for the path itself: if it is a link, for that, not for what it leads to.
     ///
     /// # Errors

@@ -134,11 +134,12 @@ impl Evaluator {
         }
     }
 
-    /// As [`Evaluator::delay`], for an element or attribute: where its value is printed, it shows that a sum is not known yet.
+    /// As [`Evaluator::delay`], for an element or attribute: where its value is printed, it shows that a sum
+    /// or an attribute of something is not known yet.
     #[inline]
     fn delay_shown(&mut self, code: CodeRef, env: Env) -> Value {
         match code {
-            Code::Binary(_) => Value::from(self.heap.thunk(code, env)),
+            Code::Binary(_) | Code::Select { .. } => Value::from(self.heap.thunk(code, env)),
             _ => self.delay(code, env),
         }
     }

@@ -8,6 +8,7 @@ use xbuild_flake_ref::{FlakeRef, ParseOptions};
 use super::Evaluator;
 use super::coerce::canonical_path;
 use super::paths::as_path;
+use crate::derivation::INTERNAL_FILES;
 use crate::error::{EvalError, Result};
 use crate::host::Registries;
 use crate::position::Pos;
@@ -46,19 +47,21 @@ impl Evaluator {
                 Some(base) => base,
                 None => continue,
             };
-            let candidate = if rest.is_empty() {
-                base
-            } else {
-                base.join(rest)
-            };
-            let canonical = canonical_path(candidate.as_os_str().as_bytes());
-            if matches!(self.host.file_type(as_path(&canonical)), Ok(Some(_))) {
-                return Ok(self.path(&canonical));
+            self.check_named(&base, pos)?;
+            // `..` in a name leads no further than to the entry.
+            let below = canonical_path(format!("/{rest}").as_bytes());
+            let candidate = [base.as_os_str().as_bytes(), &below].concat();
+            let canonical = canonical_path(&candidate);
+            self.check_named(as_path(&canonical), pos)?;
+            // Where links lead is what is found.
+            if let Some(real) = self.readable_target(as_path(&canonical)) {
+                return Ok(self.path(real.as_os_str().as_bytes()));
             }
         }
-        // `<nix/fetchurl.nix>` comes with every Nix.
-        if text == "nix/fetchurl.nix" {
-            return Ok(self.path(crate::derivation::FETCHURL_PATH.as_bytes()));
+        // `<nix/fetchurl.nix>` comes with every Nix. Of other files there, it shows later that they do not exist.
+        if let Some(file) = text.strip_prefix("nix/") {
+            let path = format!("{INTERNAL_FILES}/{file}");
+            return Ok(self.path(&canonical_path(path.as_bytes())));
         }
         let message = if self.settings.pure {
             format!(

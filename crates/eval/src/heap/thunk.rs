@@ -94,6 +94,13 @@ impl Thunk {
         self.state.get() == Self::BLACKHOLE
     }
 
+    /// Whether it has not been started, and is to apply a function.
+    #[must_use]
+    pub fn is_application(&self) -> bool {
+        let state = self.state.get();
+        state == Self::APPLY || state > ADDRESS_MASK
+    }
+
     /// The value if it is known; otherwise the computation, to be run now: the thunk becomes a black hole.
     #[inline]
     pub fn start(&self) -> ThunkState {
