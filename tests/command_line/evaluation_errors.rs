@@ -157,6 +157,11 @@ for_each_user! {
                 .fails(1)
                 .says(&["stack overflow; max-call-depth exceeded"]);
         }
+        // Stock Nix ends here with a stack of its own, and the same words.
+        world
+            .xbuild(&["eval", "-E", "let f = n: { x = (f (n + 1)).x; }; in (f 0).x"])
+            .fails(1)
+            .says(&["error: stack overflow (possible infinite recursion)"]);
         // Every file is closed again.
         let many = "builtins.length (builtins.filter (i: builtins.stringLength (builtins.readFile ./set.nix + toString (builtins.attrNames (builtins.readDir ./.))) > i) (builtins.genList (i: i) 2000)) >= 0";
         let script = format!("ulimit -n 24; exec \"$xbuild\" eval -E '{many}'");

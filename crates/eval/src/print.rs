@@ -131,7 +131,7 @@ impl Evaluator {
                     let mut sorted = self.sorted_by_name(attrs);
                     // What tells most about a set comes first.
                     sorted.sort_by_key(|attr| {
-                        !(attr.name == self.known.kind || attr.name == self.known.underscore_type)
+                        !(attr.name == self.known.kind || self.symbols.name(attr.name) == b"_type")
                     });
                     for (index, attr) in sorted.iter().enumerate() {
                         if budget.attrs == 0 {

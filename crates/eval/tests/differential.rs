@@ -86,3 +86,31 @@ fn what_nix_refuses_is_refused() {
         assert!(evaluate(expression).is_err(), "{expression}");
     }
 }
+
+/// A failure among several attributes is that of the name that was seen first: names that every evaluation knows come first, in an
+/// order of their own, then those of the program.
+#[test]
+fn names_are_in_the_order_of_nix() {
+    let own = ["zzz", "success", "out", "_type", "version"];
+    let settings = Settings::default();
+    let ev = Evaluator::new(Box::new(LocalHost::new()), settings);
+    let known = ev.symbols.names().iter();
+    let known: Vec<String> = known
+        .map(|name| String::from_utf8_lossy(name).into_owned())
+        .collect();
+    let mut set = String::from("{");
+    for name in own
+        .into_iter()
+        .chain(known.iter().rev().map(String::as_str))
+    {
+        let _ = write!(set, " \"{name}\" = builtins.trace \"<{name}>\" 1;");
+    }
+    set.push('}');
+    let output = Oracle::find().instantiate(&["--eval", "--strict", "-E", &set]);
+    let traced = String::from_utf8_lossy(&output.stderr).into_owned();
+    let names = traced
+        .lines()
+        .filter_map(|line| line.strip_prefix("trace: <")?.strip_suffix('>'));
+    let expected: Vec<&str> = known.iter().map(String::as_str).chain(own).collect();
+    assert_eq!(names.collect::<Vec<_>>(), expected);
+}

@@ -16,8 +16,11 @@
 //! Calls that ask for nothing new (reading clocks, tracing own processes, `seccomp`, Landlock) are allowed. A 32-bit program that makes
 //! sockets through `socketcall` (before Linux 4.3) is told that there is no such call, since its arguments cannot be seen.
 //!
-//! The filter is classic BPF over `struct seccomp_data` (seccomp(2)). It is generated here because it must answer for
-//! two architectures in one program: 64-bit and, on x86, 32-bit calls. Calls that no rule names take the kernel's fast path.
+//! The filter is two programs of classic BPF over `struct seccomp_data` (seccomp(2)); the stricter answer holds. What a build's init
+//! has no business with either is in the first, which the spawner loads once for itself and all that it starts: the kernel translates a
+//! program anew each time it is loaded, which was a tenth of a sandbox's set-up. The second is what the builder must not do, but init does before.
+//! They are generated here because each must answer for two architectures: 64-bit and, on x86, 32-bit calls. Calls that no rule
+//! names take the kernel's fast path.
 
 use libc::{EAFNOSUPPORT, ENOSYS, ENOTSUP, EPERM, EPROTONOSUPPORT, sock_filter};
 
@@ -56,11 +59,22 @@ impl Filter {
     }
 }
 
+/// One of the two programs of a build's filter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// What the spawner loads, for all builds.
+    Spawner,
+    /// What a builder loads before it is executed.
+    Builder(Filter),
+}
+
 /// What happens to one system call.
 #[derive(Clone, Copy)]
 enum Rule {
     /// It fails with this error.
     Deny(i32),
+    /// It fails with this error, in the builder; init does it.
+    DenyBuilder(i32),
     /// It fails with EPERM if the mode in this argument has a setuid or setgid bit.
     Mode(u32),
     /// The same, if the flags in the first argument say that a file is created.
@@ -117,7 +131,7 @@ const fn new(name: &'static str, number: u32, rule: Rule) -> Call {
 const CALLS: &[Call] = &[
     ("open", [2, 5, NONE], Rule::Create { flags: 1, mode: 2 }),
     ("openat", [257, 295, 56], Rule::Create { flags: 2, mode: 3 }),
-    new("openat2", 437, Rule::Deny(ENOSYS)),
+    new("openat2", 437, Rule::DenyBuilder(ENOSYS)),
     ("creat", [85, 8, NONE], Rule::Mode(1)),
     ("chmod", [90, 15, NONE], Rule::Mode(1)),
     ("fchmod", [91, 94, 52], Rule::Mode(1)),
@@ -241,11 +255,20 @@ const ARCHITECTURES: &[(u32, usize)] = &[(NATIVE, 0), (I386, 1)];
 #[cfg(target_arch = "aarch64")]
 const ARCHITECTURES: &[(u32, usize)] = &[(NATIVE, 2)];
 
-/// The program of a filter.
-pub(crate) fn program(filter: Filter) -> Vec<sock_filter> {
+/// The program that the spawner loads.
+pub(crate) fn shared_program() -> Vec<sock_filter> {
+    program(Part::Spawner)
+}
+
+/// The program that a builder loads besides.
+pub(crate) fn own_program(filter: Filter) -> Vec<sock_filter> {
+    program(Part::Builder(filter))
+}
+
+fn program(part: Part) -> Vec<sock_filter> {
     let mut program = Vec::with_capacity(512);
     for (architecture, column) in ARCHITECTURES {
-        let body = rules_for(*architecture, *column, filter);
+        let body = rules_for(*architecture, *column, part);
         program.push(load(ARCHITECTURE_AT));
         // A body can be longer than a conditional jump reaches, so the jump over it is an unconditional one.
         program.push(instruction(JUMP_EQUAL, *architecture, 1, 0));
@@ -256,7 +279,7 @@ pub(crate) fn program(filter: Filter) -> Vec<sock_filter> {
     program
 }
 
-fn rules_for(architecture: u32, column: usize, filter: Filter) -> Vec<sock_filter> {
+fn rules_for(architecture: u32, column: usize, part: Part) -> Vec<sock_filter> {
     let mut body = vec![load(NUMBER_AT)];
     #[cfg(target_arch = "x86_64")]
     if architecture == NATIVE {
@@ -267,7 +290,7 @@ fn rules_for(architecture: u32, column: usize, filter: Filter) -> Vec<sock_filte
     let _ = architecture;
     let mut named: Vec<(u32, Vec<sock_filter>)> = CALLS
         .iter()
-        .map(|(_, numbers, rule)| (numbers[column], block(*rule, filter)))
+        .map(|(_, numbers, rule)| (numbers[column], block(*rule, part)))
         .filter(|(number, block)| *number != NONE && !block.is_empty())
         .collect();
     named.sort_by_key(|(number, _)| *number);
@@ -298,8 +321,15 @@ fn choose(named: &[(u32, Vec<sock_filter>)]) -> Vec<sock_filter> {
     body
 }
 
-/// What is done when the number is a rule's; nothing if it does not apply.
-fn block(rule: Rule, filter: Filter) -> Vec<sock_filter> {
+/// What is done when the number is a rule's; nothing if it does not apply, or is the other part's.
+fn block(rule: Rule, part: Part) -> Vec<sock_filter> {
+    match part {
+        Part::Spawner => shared_block(rule),
+        Part::Builder(filter) => own_block(rule, filter),
+    }
+}
+
+fn shared_block(rule: Rule) -> Vec<sock_filter> {
     match rule {
         Rule::Deny(errno) => vec![fail(errno)],
         Rule::Mode(mode) => vec![
@@ -316,21 +346,9 @@ fn block(rule: Rule, filter: Filter) -> Vec<sock_filter> {
             fail(EPERM),
             allow(),
         ],
-        Rule::Namespaces(_) | Rule::NewNamespaces(_) if filter.namespaces => Vec::new(),
-        Rule::Namespaces(errno) => vec![fail(errno)],
-        Rule::NewNamespaces(flags) => vec![
-            load(argument_at(0)),
-            instruction(JUMP_SET, flags, 0, 1),
-            fail(EPERM),
-            allow(),
-        ],
         Rule::Socket | Rule::SocketPair => {
-            let unix = filter.unix_sockets || matches!(rule, Rule::SocketPair);
             let mut block = vec![load(argument_at(0))];
-            let families = [libc::AF_INET, libc::AF_INET6]
-                .into_iter()
-                .chain(unix.then_some(libc::AF_UNIX));
-            for family in families {
+            for family in [libc::AF_INET, libc::AF_INET6, libc::AF_UNIX] {
                 block.push(instruction(JUMP_EQUAL, family as u32, 0, 1));
                 block.push(allow());
             }
@@ -353,6 +371,27 @@ fn block(rule: Rule, filter: Filter) -> Vec<sock_filter> {
             block.push(allow());
             block
         }
+        Rule::DenyBuilder(_) | Rule::Namespaces(_) | Rule::NewNamespaces(_) => Vec::new(),
+    }
+}
+
+fn own_block(rule: Rule, filter: Filter) -> Vec<sock_filter> {
+    match rule {
+        Rule::DenyBuilder(errno) => vec![fail(errno)],
+        Rule::Namespaces(errno) if !filter.namespaces => vec![fail(errno)],
+        Rule::NewNamespaces(flags) if !filter.namespaces => vec![
+            load(argument_at(0)),
+            instruction(JUMP_SET, flags, 0, 1),
+            fail(EPERM),
+            allow(),
+        ],
+        Rule::Socket if !filter.unix_sockets => vec![
+            load(argument_at(0)),
+            instruction(JUMP_EQUAL, libc::AF_UNIX as u32, 0, 1),
+            fail(EAFNOSUPPORT),
+            allow(),
+        ],
+        _ => Vec::new(),
     }
 }
 
@@ -365,9 +404,16 @@ mod tests {
         unix_sockets: true,
     };
 
-    /// Runs the program on one call as the kernel would (bpf(4), the instructions above alone).
+    /// What both programs together say.
     fn decide_with(filter: Filter, architecture: u32, number: u32, arguments: [u32; 4]) -> u32 {
-        let program = program(filter);
+        match run(&shared_program(), architecture, number, arguments) {
+            ALLOW => run(&own_program(filter), architecture, number, arguments),
+            refused => refused,
+        }
+    }
+
+    /// Runs a program on one call as the kernel would (bpf(4), the instructions above alone).
+    fn run(program: &[sock_filter], architecture: u32, number: u32, arguments: [u32; 4]) -> u32 {
         let (mut at, mut accumulator) = (0usize, 0u32);
         loop {
             let now = program[at];
@@ -536,6 +582,18 @@ mod tests {
         for (name, number) in known {
             let (_, numbers, _) = CALLS.iter().find(|(call, ..)| *call == name).unwrap();
             assert_eq!(i64::from(numbers[0]), number, "{name}");
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn init_may_do_what_a_sandbox_is_made_with() {
+        let mount = [libc::SYS_mount, libc::SYS_open_tree, libc::SYS_move_mount];
+        let others = [libc::SYS_openat2, libc::SYS_setns, libc::SYS_clone3];
+        for number in mount.into_iter().chain(others) {
+            let number = u32::try_from(number).unwrap();
+            assert_eq!(run(&shared_program(), NATIVE, number, [0; 4]), ALLOW);
+            assert_ne!(decide(NATIVE, number, [0; 4]), ALLOW);
         }
     }
 

@@ -18,7 +18,7 @@ use crate::identity::{Identity, ROOT_BUILD_ID};
 use crate::init;
 use crate::namespace::{self, Emulating};
 use crate::network::Network;
-use crate::seccomp::Filter;
+use crate::seccomp::{self, Filter};
 use crate::spec::{INSIDE_GID, INSIDE_UID, Machine};
 use crate::sys::{self, Cloned};
 use crate::wire::{self, MESSAGE_MAX, Message, Received};
@@ -35,7 +35,7 @@ const MAX_NETWORKS: usize = 32;
 /// What builds inherit from the spawner.
 pub(crate) struct Context<'a> {
     pub(crate) identity: Identity,
-    /// The programs of [`Filter::ALL`].
+    /// The builders' programs of [`Filter::ALL`].
     pub(crate) seccomp: &'a [Vec<libc::sock_filter>; 4],
     /// The spawner itself, so that a build can see that it has died.
     pub(crate) spawner: BorrowedFd<'a>,
@@ -77,11 +77,14 @@ impl Spawner {
             emulations: Vec::with_capacity(MAX_EMULATORS),
             networks: Vec::with_capacity(MAX_NETWORKS),
         };
-        let seccomp = Filter::ALL.map(crate::seccomp::program);
+        let filters = Filters {
+            own: seccomp::shared_program(),
+            builders: Filter::ALL.map(seccomp::own_program),
+        };
         // SAFETY: the child takes no lock: it runs `serve` alone, which does system calls on prepared memory.
         let pid = unsafe { sys::fork() }.map_err(failed(Step::Clone))?;
         if pid == 0 {
-            serve(&mut state, identity, &seccomp, there);
+            serve(&mut state, identity, &filters, there);
         }
         drop(there);
         let spawner = Spawner {
@@ -121,6 +124,14 @@ impl Drop for Spawner {
     }
 }
 
+/// The programs of the filters of system calls.
+struct Filters {
+    /// The spawner's, which all builds inherit.
+    own: Vec<libc::sock_filter>,
+    /// Those of [`Filter::ALL`].
+    builders: [Vec<libc::sock_filter>; 4],
+}
+
 /// One running build.
 struct Build {
     pid: libc::pid_t,
@@ -148,17 +159,13 @@ struct State {
 }
 
 /// The life of the spawner.
-fn serve(
-    state: &mut State,
-    identity: Identity,
-    seccomp: &[Vec<libc::sock_filter>; 4],
-    requests: OwnedFd,
-) -> ! {
+fn serve(state: &mut State, identity: Identity, filters: &Filters, requests: OwnedFd) -> ! {
     let requests = match isolate(requests) {
         Ok(requests) => requests,
         Err(_) => sys::exit_now(1),
     };
-    let (spawner, user_namespace) = match enter_namespaces(identity) {
+    let entered = confine(&filters.own).and_then(|()| enter_namespaces(identity));
+    let (spawner, user_namespace) = match entered {
         Ok(fds) => fds,
         Err((step, errno)) => {
             let _ = Message::Failed {
@@ -173,7 +180,7 @@ fn serve(
     let context = Context {
         network: None,
         identity,
-        seccomp,
+        seccomp: &filters.builders,
         spawner: spawner.as_fd(),
         user_namespace: user_namespace.as_ref().map(AsFd::as_fd),
     };
@@ -220,6 +227,12 @@ fn isolate(requests: OwnedFd) -> Result<OwnedFd, Errno> {
     // SAFETY: this process uses no descriptor of xbuild's; those that had owners are forgotten or never dropped, since
     // this process leaves by `exit_now` only.
     unsafe { sys::keep_only(requests) }
+}
+
+/// Gives up what neither this process nor a build has a use for.
+fn confine(filter: &[libc::sock_filter]) -> Result<(), (Step, Errno)> {
+    rustix::thread::set_no_new_privs(true).map_err(|errno| (Step::Privileges, errno))?;
+    sys::load_seccomp(filter).map_err(|errno| (Step::Seccomp, errno))
 }
 
 type Prepared = (OwnedFd, Option<OwnedFd>);

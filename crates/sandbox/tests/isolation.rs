@@ -109,7 +109,7 @@ fn the_builder_is_nixbld_without_rights() {
              /build\nlocalhost\n0022\n(none)\n\
              SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n\
              CapPrm:\t0000000000000000\nCapEff:\t0000000000000000\nCapAmb:\t0000000000000000\n\
-             NoNewPrivs:\t1\nSeccomp:\t2\nSeccomp_filters:\t1\n0\n"
+             NoNewPrivs:\t1\nSeccomp:\t2\nSeccomp_filters:\t2\n0\n"
     );
     assert!(log.starts_with("uid=1000(nixbld) gid=100(nixbld)"), "{log}");
 }

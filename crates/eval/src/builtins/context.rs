@@ -159,7 +159,7 @@ fn get_context(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
             info.insert(ev.known.path, Value::TRUE, Pos::NONE);
         }
         if dependency.all_outputs {
-            info.insert(ev.known.all_outputs, Value::TRUE, Pos::NONE);
+            info.insert(ev.intern(b"allOutputs"), Value::TRUE, Pos::NONE);
         }
         if !dependency.outputs.is_empty() {
             dependency.outputs.sort_unstable();
@@ -216,7 +216,7 @@ fn append_context(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value>
                 context.insert(ContextElem::Opaque(attr.name));
             }
         }
-        if let Some(all_outputs) = info.get(ev.known.all_outputs) {
+        if let Some(all_outputs) = info.get(ev.intern(b"allOutputs")) {
             let what = "while evaluating the `allOutputs` attribute of a string context";
             if ev.force_bool(all_outputs.value, all_outputs.pos, what)? {
                 if !store_path.is_derivation() {

@@ -150,7 +150,7 @@ fn try_eval(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
         Err(error) => return Err(error),
     };
     let mut attrs = AttrsBuilder::with_capacity(2);
-    attrs.insert(ev.known.success, Value::bool(success), Pos::NONE);
+    attrs.insert(ev.intern(b"success"), Value::bool(success), Pos::NONE);
     attrs.insert(ev.known.value, value, Pos::NONE);
     Ok(ev.attrs(attrs))
 }

@@ -17,7 +17,7 @@
 //! - Sets are made with [`AttrsBuilder`](crate::attrs::AttrsBuilder) and read with `attrs.get(symbol)`, `attrs.iter()`
 //!   (ordered by symbol; order by name where the language says so).
 //! - Strings: `ev.string(bytes)`, `ev.string_with(bytes, &context_set)`; `ev.coerce_to_string(…)`.
-//! - The names a builtin looks for are in [`Known`](crate::known::Known) (add yours) or come from `ev.intern(b"…")`.
+//! - The names a builtin looks for are in [`Known`](crate::known::Known) (those that Nix knows from the start) or come from `ev.intern(b"…")`.
 //! - Constants (`true`, `builtins.nixVersion` …), `import`, `scopedImport`, `derivation` and `derivationStrict` are in
 //!   the evaluator's core.
 

@@ -251,7 +251,8 @@ impl Evaluator {
             },
             (ValueKind::Int(a), ValueKind::Float(b)) => Ok(self.float(a as f64 + b)),
             (ValueKind::Float(a), ValueKind::Int(b)) => Ok(self.float(a + b as f64)),
-            (ValueKind::Float(a), ValueKind::Float(b)) => Ok(self.float(a + b)),
+            // From zero, as in Nix: two negative zeros make a positive one.
+            (ValueKind::Float(a), ValueKind::Float(b)) => Ok(self.float(0.0 + a + b)),
             (number, other) => {
                 let sort = match number {
                     ValueKind::Int(_) => "an integer",

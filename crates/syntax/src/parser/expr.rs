@@ -437,12 +437,12 @@ impl<'a> Parser<'a, '_> {
         let open = self.tok_span();
         let kind = match token.kind {
             Tok::Id => {
-                let name = self.symbols.intern(self.text(token));
+                let text = self.text(token);
                 self.bump();
-                if name == self.names.cur_pos {
+                if text == b"__curPos" {
                     ExprKind::CurPos
                 } else {
-                    ExprKind::Var(name)
+                    ExprKind::Var(self.symbols.intern(text))
                 }
             }
             Tok::Int => self.integer()?,

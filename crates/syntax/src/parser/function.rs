@@ -3,7 +3,7 @@
 use super::{Parser, Result};
 use crate::ast::{Expr, ExprKind, Formal, Formals, Lambda};
 use crate::error::{SyntaxError, SyntaxErrorKind};
-use crate::lexer::Tok;
+use crate::lexer::{Tok, Token};
 use crate::span::Span;
 use crate::symbol::Symbol;
 
@@ -16,13 +16,14 @@ struct Parsed<'a> {
     duplicate: Option<SyntaxError>,
 }
 
+// The symbols of what a function binds are made when Nix makes them, since attributes are evaluated in the order of their symbols
+// where nothing else decides: that of a name for the argument after the body, that of a formal after its default.
 impl<'a> Parser<'a, '_> {
     pub(super) fn simple_lambda(&mut self) -> Result<Expr<'a>> {
-        let start = self.tok.start;
-        let arg = self.symbols.intern(self.text(self.tok));
+        let arg = self.tok;
         self.bump();
         self.bump();
-        self.lambda_body(start, Some(arg), None)
+        self.lambda_body(arg.start, Some(arg), None)
     }
 
     /// `name @ { … }: body`
@@ -33,9 +34,7 @@ impl<'a> Parser<'a, '_> {
         if self.tok.kind != Tok::LBrace {
             return Err(self.unexpected("'{'", "'{' and the formals of the function"));
         }
-        let symbol = self.symbols.intern(self.text(name));
-        let span = self.span(name.start, name.end);
-        self.formals_lambda(Some((symbol, span)))
+        self.formals_lambda(Some(name))
     }
 
     /// Whether the `{` that comes next opens the formals of a function.
@@ -55,18 +54,18 @@ impl<'a> Parser<'a, '_> {
         }
     }
 
-    pub(super) fn formals_lambda(&mut self, name: Option<(Symbol, Span)>) -> Result<Expr<'a>> {
+    pub(super) fn formals_lambda(&mut self, name: Option<Token>) -> Result<Expr<'a>> {
         let open = self.tok_span();
-        let start = name.map_or(open.start, |(_, span)| span.start);
+        let start = name.map_or(open.start, |name| name.start);
         self.bump();
-        let mut formals = self.formals(open)?;
+        let formals = self.formals(open)?;
         let mut arg = name;
         if self.tok.kind == Tok::At && arg.is_none() {
             self.bump();
             if self.tok.kind != Tok::Id {
                 return Err(self.unexpected("identifier", "a name for the whole argument"));
             }
-            arg = Some((self.symbols.intern(self.text(self.tok)), self.tok_span()));
+            arg = Some(self.tok);
             self.bump();
         }
         if self.tok.kind != Tok::Colon {
@@ -77,25 +76,23 @@ impl<'a> Parser<'a, '_> {
             }
             .note(open, "the formals are opened here"));
         }
-        if formals.duplicate.is_none()
-            && let Some((symbol, span)) = arg
-            && let Some(formal) = formals.formals.formals.iter().find(|f| f.name == symbol)
-        {
-            formals.duplicate = Some(self.duplicate_formal(symbol, span, formal.span));
-        }
         self.bump();
-        self.lambda_body(start, arg.map(|(symbol, _)| symbol), Some(formals))
+        self.lambda_body(start, arg, Some(formals))
     }
 
     fn lambda_body(
         &mut self,
         start: u32,
-        arg: Option<Symbol>,
+        arg: Option<Token>,
         formals: Option<Parsed<'a>>,
     ) -> Result<Expr<'a>> {
         let body = self.expr()?;
         let span = self.span_from(start);
         let mut height = self.height;
+        let arg = arg.map(|token| {
+            let name = self.symbols.intern(self.text(token));
+            (name, self.span(token.start, token.end))
+        });
         let formals = match formals {
             None => None,
             Some(parsed) => {
@@ -103,12 +100,18 @@ impl<'a> Parser<'a, '_> {
                 if let Some(error) = parsed.duplicate {
                     return Err(error);
                 }
+                if let Some((name, span)) = arg
+                    && let Some(formal) = parsed.formals.formals.iter().find(|f| f.name == name)
+                {
+                    return Err(self.duplicate_formal(name, span, formal.span));
+                }
                 height = height.max(parsed.height);
                 Some(parsed.formals)
             }
         };
         self.set_height(height + 1, span)?;
         let body = self.alloc(body);
+        let arg = arg.map(|(name, _)| name);
         let lambda = self.arena.alloc(Lambda { arg, formals, body });
         Ok(Expr {
             span,
@@ -150,12 +153,7 @@ impl<'a> Parser<'a, '_> {
                 }
             }
             let span = self.tok_span();
-            let name = self.symbols.intern(self.text(self.tok));
-            if let Some(first) = seen.insert(name, span)
-                && duplicate.is_none()
-            {
-                duplicate = Some(self.duplicate_formal(name, span, first));
-            }
+            let text = self.text(self.tok);
             self.bump();
             let default = if self.tok.kind == Tok::Question {
                 self.bump();
@@ -165,6 +163,12 @@ impl<'a> Parser<'a, '_> {
             } else {
                 None
             };
+            let name = self.symbols.intern(text);
+            if let Some(first) = seen.insert(name, span)
+                && duplicate.is_none()
+            {
+                duplicate = Some(self.duplicate_formal(name, span, first));
+            }
             formals.push(Formal {
                 name,
                 span,

@@ -78,7 +78,6 @@ pub fn parse<'a>(
         ));
     }
     let names = Names {
-        cur_pos: symbols.intern(b"__curPos"),
         or: symbols.intern(b"or"),
         body: symbols.intern(b"body"),
     };
@@ -116,7 +115,6 @@ pub fn parse<'a>(
 /// Symbols that the parser compares with.
 #[derive(Debug, Clone, Copy)]
 struct Names {
-    cur_pos: Symbol,
     or: Symbol,
     body: Symbol,
 }
