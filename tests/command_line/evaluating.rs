@@ -16,6 +16,7 @@ for_each_user! {
         assert_eq!(eval(&["-E", "{ a = builtins.length [ ]; }"]), "{ a = <CODE>; }\n");
         assert_eq!(eval(&["--strict", "-E", "{ a = 1 + 1; f = x: x; }"]), "{ a = 2; f = <LAMBDA>; }\n");
         assert_eq!(eval(&["--json", "-E", expression, "-A", "b"]), "[1,2.5,null,true]\n");
+        assert_eq!(eval(&["--json", "-E", "{ a = 1 + 1; }"]), "{\"a\":2}\n");
         assert_eq!(eval(&["--raw", "-E", expression, "-A", "a"]), "text\n${x}");
         assert_eq!(eval(&["--parse", "-E", "let x = 1; in { inherit x; y.z = x: x + 1; }"]), "(let x = 1; in { inherit x; y = { z = (x: (x + 1)); }; })\n");
         world.write("function.nix", r#"{ n ? 1, name, extra ? "" }: { greeting = "${name} ${toString (n + 1)}${extra}"; }"#);

@@ -44,7 +44,10 @@ impl From<Failure> for Problem {
 pub(crate) fn run(common: &Common, args: &Eval) -> Result<(), Failure> {
     let common = &args.mode.apply(common);
     let (named, style) = named(args)?;
-    if args.form.parse {
+    // JSON has no word for what is not evaluated.
+    let mut form = args.form.clone();
+    form.strict |= form.json;
+    if form.parse {
         for named in &named {
             match named {
                 Named::Attribute(expression, _) => parse(common, expression)?,
@@ -66,7 +69,7 @@ pub(crate) fn run(common: &Common, args: &Eval) -> Result<(), Failure> {
         }
         match &args.write_to {
             Some(path) => value_output::write_to(evaluator, value, path)?,
-            None => value_output::print(evaluator, value, &args.form, style, pretty, printed)?,
+            None => value_output::print(evaluator, value, &form, style, pretty, printed)?,
         }
         Ok::<_, Problem>(())
     };
