@@ -1,6 +1,7 @@
 //! The arguments of a call: which are delayed, and which are evaluated before it.
 
 use super::Evaluator;
+use super::interpret::at_hand;
 use crate::code::{Code, CodeRef};
 use crate::error::{EvalError, Result};
 use crate::heap::Env;
@@ -28,17 +29,15 @@ impl Evaluator {
                 {
                     return self.call_with_set(closure, arg, env, pos);
                 }
-                let arg = self.argument(arg, env, demanded_of(fun, 1) == Some(0));
+                let arg = self.argument(arg, env, || demands(fun, 1, 0));
                 self.call_function(fun, &[arg], pos)
             }
             [a, b] => {
-                let demanded = demanded_of(fun, 2);
-                let a = self.argument(a, env, demanded == Some(0));
-                let b = self.argument(b, env, demanded == Some(1));
+                let a = self.argument(a, env, || demands(fun, 2, 0));
+                let b = self.argument(b, env, || demands(fun, 2, 1));
                 self.call_function(fun, &[a, b], pos)
             }
             _ => {
-                let demanded = demanded_of(fun, args.len());
                 let mut few = [Value::NULL; FEW_ARGUMENTS];
                 let mut many;
                 let values = if args.len() <= FEW_ARGUMENTS {
@@ -48,7 +47,7 @@ impl Evaluator {
                     &mut many[..]
                 };
                 for (index, (value, arg)) in values.iter_mut().zip(args).enumerate() {
-                    *value = self.argument(arg, env, demanded == Some(index));
+                    *value = self.argument(arg, env, || demands(fun, args.len(), index));
                 }
                 self.call_function(fun, values, pos)
             }
@@ -57,13 +56,16 @@ impl Evaluator {
 
     /// An argument of a call: delayed, or evaluated where the function would do that first of all.
     #[inline]
-    fn argument(&mut self, code: CodeRef, env: Env, demanded: bool) -> Value {
-        match code {
-            Code::Const(_) | Code::Lambda(_) | Code::Local { .. } | Code::Outer { .. } => {
-                self.delay(code, env)
-            }
-            _ if demanded => self.argument_ahead(code, env),
-            _ => self.delay(code, env),
+    fn argument(&mut self, code: CodeRef, env: Env, demanded: impl FnOnce() -> bool) -> Value {
+        let at_hand = match code {
+            Code::Const(value) => Some(*value),
+            Code::Lambda(lambda) => Some(Value::from(self.heap.closure(lambda, env))),
+            _ => at_hand(code, env),
+        };
+        match at_hand {
+            Some(value) => value,
+            None if demanded() => self.argument_ahead(code, env),
+            None => Value::from(self.heap.thunk(code, env)),
         }
     }
 
@@ -100,8 +102,9 @@ impl Evaluator {
     }
 }
 
-/// Which of `count` arguments a call of `fun` evaluates first of all, if that is known.
+/// Whether a call of `fun` with `count` arguments evaluates this one first of all.
 #[inline(always)]
-fn demanded_of(fun: Value, count: usize) -> Option<usize> {
-    fun.as_lambda()?.code.demanded_of(count)
+fn demands(fun: Value, count: usize, index: usize) -> bool {
+    fun.as_lambda()
+        .is_some_and(|closure| closure.code.demanded_of(count) == Some(index))
 }

@@ -489,7 +489,7 @@ fn attr_of(attrs: Attrs, name: Symbol, code: &NameCode) -> Option<Attr> {
 /// What an expression is without any evaluation that could fail or last: the value of a variable (which may be a thunk),
 /// arithmetic with integers, an attribute that was evaluated already.
 #[inline]
-fn at_hand(code: CodeRef, env: Env) -> Option<Value> {
+pub(super) fn at_hand(code: CodeRef, env: Env) -> Option<Value> {
     match code {
         Code::Const(value) => Some(*value),
         Code::Local { slot, .. } => env.get(*slot),
