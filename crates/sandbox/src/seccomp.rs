@@ -288,30 +288,59 @@ fn rules_for(architecture: u32, column: usize, part: Part) -> Vec<sock_filter> {
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = architecture;
-    let mut named: Vec<(u32, Vec<sock_filter>)> = CALLS
+    let mut named: Vec<Range> = CALLS
         .iter()
-        .map(|(_, numbers, rule)| (numbers[column], block(*rule, part)))
-        .filter(|(number, block)| *number != NONE && !block.is_empty())
+        .map(|(_, numbers, rule)| Range {
+            first: numbers[column],
+            last: numbers[column],
+            block: block(*rule, part),
+        })
+        .filter(|range| range.first != NONE && !range.block.is_empty())
         .collect();
-    named.sort_by_key(|(number, _)| *number);
+    named.sort_by_key(|range| range.first);
+    named.dedup_by(|next, range| {
+        let joined = next.first == range.last + 1 && same(&next.block, &range.block);
+        if joined {
+            range.last = next.last;
+        }
+        joined
+    });
     body.extend(choose(&named));
     body
 }
 
+/// Calls with numbers in a row, to which the same happens.
+struct Range {
+    first: u32,
+    last: u32,
+    block: Vec<sock_filter>,
+}
+
+fn same(one: &[sock_filter], other: &[sock_filter]) -> bool {
+    let fields = |it: &sock_filter| (it.code, it.jt, it.jf, it.k);
+    one.iter().map(fields).eq(other.iter().map(fields))
+}
+
 /// Finds the block of a number by halving. The kernel asks the program about every number when it is loaded, to know which calls need
 /// not be asked about: with one comparison after the other, that was a seventh of a sandbox's set-up.
-fn choose(named: &[(u32, Vec<sock_filter>)]) -> Vec<sock_filter> {
+fn choose(named: &[Range]) -> Vec<sock_filter> {
     if named.len() <= 2 {
         let mut body = Vec::new();
-        for (number, block) in named {
-            body.push(instruction(JUMP_EQUAL, *number, 0, block.len() as u8));
+        for Range { first, last, block } in named {
+            let skip = block.len() as u8;
+            if first == last {
+                body.push(instruction(JUMP_EQUAL, *first, 0, skip));
+            } else {
+                body.push(instruction(JUMP_AT_LEAST, *first, 0, skip + 1));
+                body.push(instruction(JUMP_AT_LEAST, last + 1, skip, 0));
+            }
             body.extend(block);
         }
         body.push(allow());
         return body;
     }
     let (low, high) = named.split_at(named.len() / 2);
-    let (first, low) = (high[0].0, choose(low));
+    let (first, low) = (high[0].first, choose(low));
     let mut body = vec![
         instruction(JUMP_AT_LEAST, first, 0, 1),
         instruction(JUMP, low.len() as u32, 0, 0),
@@ -582,6 +611,29 @@ mod tests {
         for (name, number) in known {
             let (_, numbers, _) = CALLS.iter().find(|(call, ..)| *call == name).unwrap();
             assert_eq!(i64::from(numbers[0]), number, "{name}");
+        }
+    }
+
+    /// The neighbours of a row of calls are not taken for its own.
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn every_number_has_the_rule_of_the_table() {
+        for (architecture, column) in [(NATIVE, 0), (I386, 1)] {
+            for number in 0..600 {
+                let rule = CALLS
+                    .iter()
+                    .find(|(_, numbers, _)| numbers[column] == number);
+                let expected = match rule {
+                    Some((
+                        _,
+                        _,
+                        Rule::Deny(code) | Rule::DenyBuilder(code) | Rule::Namespaces(code),
+                    )) => errno(*code),
+                    Some((_, _, Rule::Socket | Rule::SocketPair)) => errno(EAFNOSUPPORT),
+                    _ => ALLOW,
+                };
+                assert_eq!(decide(architecture, number, [0; 4]), expected, "{number}");
+            }
         }
     }
 
