@@ -369,6 +369,9 @@ fn has_no_space(error: &rusqlite::Error) -> bool {
 }
 
 fn io_advice(error: &io::Error) -> &'static str {
+    if is_file_limit(error) {
+        return FILE_LIMIT_ADVICE;
+    }
     match error.kind() {
         io::ErrorKind::StorageFull => {
             "; free some space, for instance with `xbuild store gc`, and try again"
@@ -390,6 +393,36 @@ fn io_advice(error: &io::Error) -> &'static str {
 }
 
 fn sqlite_advice(error: &rusqlite::Error) -> &'static str {
+    advice_on_database(error, || {
+        out_of_descriptors(|| std::fs::File::open("/dev/null"))
+    })
+}
+
+/// Whether this process can open fewer files than a connection to the database needs: SQLite does not tell why it could not.
+fn out_of_descriptors<T>(open: impl FnMut() -> io::Result<T>) -> bool {
+    std::iter::repeat_with(open)
+        .take(FILES_OF_A_CONNECTION)
+        .collect::<io::Result<Vec<T>>>()
+        .is_err_and(|error| is_file_limit(&error))
+}
+
+/// The database, its log, the log's index, and a directory while it is synced.
+const FILES_OF_A_CONNECTION: usize = 4;
+
+fn is_file_limit(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    [Errno::MFILE, Errno::NFILE]
+        .map(|errno| Some(errno.raw_os_error()))
+        .contains(&error.raw_os_error())
+}
+
+const FILE_LIMIT_ADVICE: &str =
+    "; the limit of open files is reached: raise it (`ulimit -n 1024`) and try again";
+
+fn advice_on_database(
+    error: &rusqlite::Error,
+    out_of_descriptors: impl Fn() -> bool,
+) -> &'static str {
     use rusqlite::ErrorCode as Code;
     match error.sqlite_error_code() {
         _ if has_no_space(error) => {
@@ -398,10 +431,40 @@ fn sqlite_advice(error: &rusqlite::Error) -> &'static str {
         Some(Code::DatabaseCorrupt | Code::NotADatabase) => {
             "; the file is damaged: run `xbuild store verify`, and restore it from a backup or delete and rebuild the store"
         }
+        Some(Code::CannotOpen | Code::SystemIoFailure) if out_of_descriptors() => FILE_LIMIT_ADVICE,
         Some(Code::ReadOnly | Code::PermissionDenied | Code::CannotOpen) => {
             "; check that the directory exists and that the user who runs xbuild may write to it, or use another store (`--store DIR`)"
         }
         Some(Code::SystemIoFailure) => "; check that the disk is neither full nor failing",
         _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_that_cannot_be_opened_for_lack_of_descriptors_names_their_limit() {
+        let error = rusqlite::Error::SqliteFailure(
+            rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN),
+            None,
+        );
+        assert!(advice_on_database(&error, || true).contains("limit of open files"));
+        assert!(advice_on_database(&error, || false).contains("may write to it"));
+    }
+
+    #[test]
+    fn descriptors_are_out_when_a_connection_needs_more_than_can_be_opened() {
+        let opening = |mut left: usize, errno: rustix::io::Errno| {
+            out_of_descriptors(move || {
+                left = left.checked_sub(1).ok_or(errno)?;
+                Ok(())
+            })
+        };
+        assert!(opening(0, rustix::io::Errno::MFILE));
+        assert!(opening(FILES_OF_A_CONNECTION - 1, rustix::io::Errno::NFILE));
+        assert!(!opening(FILES_OF_A_CONNECTION, rustix::io::Errno::MFILE));
+        assert!(!opening(0, rustix::io::Errno::ACCESS));
     }
 }
