@@ -123,8 +123,13 @@ impl ScratchDirs {
                 Err(error) => return Err(Error::sys("create directory", path)(error)),
             }
             // A collector may delete it before we have locked it.
-            let Ok(lock) = files::open_dir(&path) else {
-                continue;
+            let lock = match files::open_dir(&path) {
+                Ok(lock) => lock,
+                Err(Errno::NOENT) => continue,
+                Err(error) => {
+                    let _ = rustix::fs::rmdir(&path);
+                    return Err(Error::sys("open directory", path)(error));
+                }
             };
             if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok()
                 && same_file(&lock, &path)
