@@ -33,6 +33,12 @@ for_each_user! {
         assert_eq!(command.output().unwrap().stdout, b"[ 3 ]\n");
     }
 
+    fn options_of_nix_that_change_nothing_here(world) {
+        let flags = ["eval", "--refresh", "--no-eval-cache", "--no-substitute", "--fallback", "-E", "1"];
+        assert_eq!(world.xbuild(&flags).succeeds().line(), "1");
+        assert_eq!(world.xbuild(&["eval", "--offline", "-E", "1"]).succeeds().line(), "1");
+    }
+
     fn errors(world) {
         world.write("default.nix", "{\n  good = 1;\n  bad = let x = { inner = 1; }; in x.iner;\n  broken = throw \"on purpose\";\n  deep = let f = n: f (n + 1); in f 0;\n  loop = let x = x + 1; in x;\n}\n");
         world.xbuild(&["eval", "default.nix", "-A", "bad"]).fails(1).says(&["iner", "Did you mean inner?", "default.nix:3:"]);

@@ -228,6 +228,18 @@ error: build of /nix/store/HASH-broken.drv failed
         world.xbuild(&["check", "--target", "vax", added.line()]).fails(1).says(&["vax", "aarch64-linux"]);
     }
 
+    fn few_file_descriptors(world) {
+        world.write("default.nix", r#"import ./run.nix "few" "echo >$out" { }"#);
+        for limit in [10, 12, 14, 16, 18, 20, 22] {
+            let script = format!("ulimit -n {limit}; exec timeout 60 \"$xbuild\" realise . --no-out-link");
+            let failed = world.shell(&script).fails(1);
+            let said = &failed.stderr;
+            assert!(said.contains("open files"), "{limit}: {said}");
+        }
+        world.xbuild(&["realise", "."]).succeeds();
+        world.xbuild(&["store", "verify", "--check-contents"]).succeeds();
+    }
+
     fn references_that_are_forbidden(world) {
         world.write(
             "default.nix",

@@ -8,7 +8,8 @@ use crate::support::ran::Ran;
 use crate::support::world::World;
 
 /// What the repl makes of a script.
-fn repl(world: &World, args: &[&str], script: &str) -> Ran {
+fn repl(world: &World, args: &[&str], script: impl AsRef<[u8]>) -> Ran {
+    let script = script.as_ref();
     let mut all = vec!["repl"];
     all.extend(args);
     let mut command = world.command(&all);
@@ -18,13 +19,9 @@ fn repl(world: &World, args: &[&str], script: &str) -> Ran {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    child
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(script.as_bytes())
-        .unwrap();
+    child.stdin.take().unwrap().write_all(script).unwrap();
     let output = child.wait_with_output().unwrap();
+    let script = String::from_utf8_lossy(script);
     Ran::new(format!("xbuild repl {args:?} with {script:?}"), &output)
 }
 
@@ -44,6 +41,13 @@ for_each_user! {
         }
         // A later binding does not change what an earlier one was.
         assert_eq!(shown("a = 1\nb = a\na = 2\nb\n"), "\n\n\n1\n\n");
+    }
+
+    fn lines_that_are_no_text(world) {
+        let ran = repl(world, &[], b"1\n\xff\xfe\n2\n").succeeds();
+        let values: Vec<&str> = ran.stdout.split_whitespace().collect();
+        assert_eq!(values, ["1", "2"], "{}", ran.report());
+        ran.says(&["error:"]);
     }
 
     fn errors(world) {

@@ -378,3 +378,20 @@ fn pinned_inputs_offline() {
     let ours = places.ours("", &["eval", "--json", "-E", &pinned]);
     assert_eq!(ours.succeeds().stdout, format!("{:?}\n", fetched[0]));
 }
+
+/// A directory with nothing but a `flake.nix` is that flake, for `eval` as well.
+#[test]
+fn directories() {
+    let places = Places::new("flake-directories");
+    let flake = "{ outputs = _: { packages.x86_64-linux.default = 5; v = 6; }; }";
+    places.shell(&format!(
+        "git init -q fp; echo '{flake}' >fp/flake.nix; git -C fp add ."
+    ));
+    for named in ["./fp", "./fp#v"] {
+        let stock = places.stock("", &["eval", named]).succeeds();
+        let ours = places.world.xbuild(&["eval", named]).succeeds();
+        assert_eq!(ours.line(), stock.line(), "{named}");
+    }
+    let by_option = places.world.xbuild(&["eval", "./fp", "-A", "v"]);
+    assert_eq!(by_option.succeeds().line(), "6");
+}

@@ -72,6 +72,12 @@ pub(crate) fn expand(arguments: impl Iterator<Item = OsString>) -> Vec<OsString>
             Some(_) => &mut expanded,
         };
         let option = |key: &str, value: OsString| [OsString::from("--option"), key.into(), value];
+        if let (Some(settings), None) = (short_for(name), &value) {
+            for (key, set) in settings {
+                place.extend(option(key, (*set).into()));
+            }
+            continue;
+        }
         match (
             kind_of(name),
             name.strip_prefix("no-").map(|key| (key, kind_of(key))),
@@ -93,6 +99,15 @@ pub(crate) fn expand(arguments: impl Iterator<Item = OsString>) -> Vec<OsString>
     expanded
 }
 
+/// What Nix's options `--refresh` and `--offline` set.
+fn short_for(name: &str) -> Option<&'static [(&'static str, &'static str)]> {
+    match name {
+        "refresh" => Some(&[("tarball-ttl", "0")]),
+        "offline" => Some(&[("substitute", "false"), ("tarball-ttl", "4294967295")]),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,6 +123,14 @@ mod tests {
 
     #[test]
     fn settings_become_options() {
+        assert_eq!(
+            expanded("xbuild eval --refresh --no-eval-cache f"),
+            "xbuild eval --option tarball-ttl 0 --option eval-cache false f"
+        );
+        assert_eq!(
+            expanded("xbuild doctor --offline"),
+            "xbuild doctor --offline"
+        );
         assert_eq!(
             expanded("xbuild eval --max-call-depth 50 -E 1"),
             "xbuild eval --option max-call-depth 50 -E 1"

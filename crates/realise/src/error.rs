@@ -402,7 +402,7 @@ fn list(paths: &[StorePath]) -> String {
 
 fn signal_hint(signal: i32) -> &'static str {
     match signal {
-        9 => " (SIGKILL)",
+        9 => " (SIGKILL: the machine may have run out of memory, or somebody killed it)",
         11 => " (SIGSEGV)",
         6 => " (SIGABRT)",
         _ => "",

@@ -31,7 +31,7 @@ pub enum Input {
     /// A terminal: with editing, history and completion.
     Terminal(Box<Terminal>),
     /// Anything else: line by line, with no prompt.
-    Lines(io::Lines<io::StdinLock<'static>>),
+    Lines(io::StdinLock<'static>),
 }
 
 /// A terminal, and the file that keeps its history.
@@ -51,7 +51,7 @@ impl Input {
     /// If the terminal cannot be used.
     pub fn open(repl: &Rc<RefCell<Repl>>, history: Option<&Path>) -> io::Result<Self> {
         if !io::stdin().is_terminal() {
-            return Ok(Self::Lines(io::stdin().lock().lines()));
+            return Ok(Self::Lines(io::stdin().lock()));
         }
         let config = Config::builder()
             .max_history_size(10_000)
@@ -84,10 +84,15 @@ impl Input {
     /// If reading fails.
     pub fn next(&mut self, continues: bool) -> io::Result<Given> {
         match self {
-            Self::Lines(lines) => Ok(match lines.next() {
-                Some(line) => Given::Line(line?),
-                None => Given::End,
-            }),
+            Self::Lines(lines) => {
+                let mut line = Vec::new();
+                if lines.read_until(b'\n', &mut line)? == 0 {
+                    return Ok(Given::End);
+                }
+                // A line that is no text fails by itself, if at all.
+                let line = String::from_utf8_lossy(&line);
+                Ok(Given::Line(line.trim_end_matches(['\r', '\n']).to_owned()))
+            }
             Self::Terminal(terminal) => terminal.next(continues),
         }
     }

@@ -386,7 +386,7 @@ fn io_advice(error: &io::Error) -> &'static str {
             "; the file system is mounted read-only: remount it, or use another store (`--store DIR`)"
         }
         io::ErrorKind::PermissionDenied => {
-            "; the store must belong to the user who runs xbuild: use that user, or another store (`--store DIR`)"
+            "; check who owns it: a store must belong to the user who runs xbuild (`--store DIR` names another), and its sources must be readable"
         }
         _ => "",
     }

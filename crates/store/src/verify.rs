@@ -13,6 +13,9 @@ use crate::locks;
 use crate::scan;
 use crate::store::Store;
 
+/// What every database of a store has (`schema.rs`).
+const TABLES: [&str; 3] = ["ValidPaths", "Refs", "DerivationOutputs"];
+
 /// Something that is wrong with a store. `Display` says what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -147,12 +150,19 @@ impl Store {
             locks::lock(lock, locks::Mode::Shared, &lock_path, &self.hooks, &what)?;
         }
         let mut report = VerifyReport::default();
-        for problem in self.check_database()? {
-            report.findings.push(Finding::DamagedDatabase {
-                database: self.layout.database(),
-                problem,
-            });
+        let damaged = |problem| Finding::DamagedDatabase {
+            database: self.layout.database(),
+            problem,
+        };
+        let missing = self.missing_tables()?;
+        if !missing.is_empty() {
+            // Nothing else can be asked.
+            report.findings.extend(missing.into_iter().map(damaged));
+            return Ok(report);
         }
+        report
+            .findings
+            .extend(self.check_database()?.into_iter().map(damaged));
         let (paths, damaged) = self.registered()?;
         report.paths = paths.len();
         report.findings.extend(
@@ -265,6 +275,18 @@ impl Store {
                 }),
             )),
         }
+    }
+
+    fn missing_tables(&self) -> Result<Vec<String>> {
+        self.db.read(|connection| {
+            let mut missing = Vec::new();
+            for table in TABLES {
+                if !connection.table_exists(None, table)? {
+                    missing.push(format!("the table {table} is missing"));
+                }
+            }
+            Ok(missing)
+        })
     }
 
     fn check_database(&self) -> Result<Vec<String>> {

@@ -446,6 +446,24 @@ fn a_damaged_database_and_wrong_permissions() {
             .contains("'/nix/store/x' stands where a store path must be")
     );
     std::fs::write(&database, &sound).unwrap();
+    // Nor is a table that is missing overlooked.
+    for table in ["Refs", "ValidPaths"] {
+        let connection = rusqlite::Connection::open(&database).unwrap();
+        connection
+            .execute_batch(&format!("pragma foreign_keys = off; drop table {table};"))
+            .unwrap();
+        drop(connection);
+        let report = open(root).verify(true).unwrap();
+        let missing = format!("the table {table} is missing");
+        assert!(
+            report
+                .findings
+                .iter()
+                .any(|finding| finding.to_string().contains(&missing)),
+            "{report:?}"
+        );
+        std::fs::write(&database, &sound).unwrap();
+    }
 
     // Not root, who may do everything.
     if rustix::process::geteuid().is_root() {

@@ -171,7 +171,14 @@ fn named(args: &Eval) -> Result<(Vec<Named>, Style), Failure> {
             named.push(Named::Installable(what.clone()));
             continue;
         }
-        let expression = expression_of(Path::new(what))?;
+        let path = Path::new(what);
+        if path.join("flake.nix").is_file() && !path.join("default.nix").exists() {
+            style = Style::Eval;
+            let attribute = args.attributes.first().map_or("", String::as_str);
+            named.push(Named::Installable(format!("{what}#{attribute}")));
+            continue;
+        }
+        let expression = expression_of(path)?;
         if args.attributes.is_empty() {
             named.push(Named::Attribute(expression.clone(), String::new()));
         }

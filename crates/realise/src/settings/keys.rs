@@ -63,7 +63,7 @@ pub fn kind_of(key: &str) -> Option<KeyKind> {
         input_settings::BOOLEANS,
         store_settings::BOOLEANS,
     ];
-    if switches.iter().any(|keys| keys.contains(&base)) {
+    if IGNORED_SWITCHES.contains(&base) || switches.iter().any(|keys| keys.contains(&base)) {
         return Some(KeyKind::Switch);
     }
     let is_key = keys().any(|known| known == base) || IGNORED_VALUES.contains(&base);
@@ -76,6 +76,16 @@ pub fn kind_of(key: &str) -> Option<KeyKind> {
 
 /// Of [`IGNORED`], what is given as an option with a value.
 const IGNORED_VALUES: &[&str] = &["builders", "substituters", "trusted-public-keys"];
+
+/// Of [`IGNORED`], what is on or off.
+const IGNORED_SWITCHES: &[&str] = &[
+    "builders-use-substitutes",
+    "eval-cache",
+    "fallback",
+    "require-sigs",
+    "substitute",
+    "use-xdg-base-directories",
+];
 
 /// Keys of Nix that may be given with `--option` and have no effect in this version.
 const IGNORED: &[&str] = &[
