@@ -162,6 +162,15 @@ for_each_user! {
             .xbuild(&["eval", "-E", "let f = n: { x = (f (n + 1)).x; }; in (f 0).x"])
             .fails(1)
             .says(&["error: stack overflow (possible infinite recursion)"]);
+        // So does one that goes through high expressions, between whose calls there is much stack.
+        for (open, close) in [("[ 1 ] ++ ", ""), ("!", ""), ("", " + 1"), ("\"${", "}\"")] {
+            let high = [open.repeat(4900), "f (n + 1)".to_owned(), close.repeat(4900)].concat();
+            world.write("high.nix", &format!("let f = n: {high}; in f 0"));
+            world
+                .xbuild(&["eval", "-f", "high.nix"])
+                .fails(1)
+                .says(&["error: stack overflow"]);
+        }
         // Every file is closed again.
         let many = "builtins.length (builtins.filter (i: builtins.stringLength (builtins.readFile ./set.nix + toString (builtins.attrNames (builtins.readDir ./.))) > i) (builtins.genList (i: i) 2000)) >= 0";
         let script = format!("ulimit -n 24; exec \"$xbuild\" eval -E '{many}'");

@@ -127,6 +127,13 @@ pub enum Code {
     },
     /// `__curPos`
     CurPos(Pos),
+    /// An expression so deep in a tree that there is a look at the stack before it.
+    Deep {
+        /// The expression.
+        body: CodeRef,
+        /// Where it is.
+        pos: Pos,
+    },
     /// An argument whose evaluation failed already; the error is [`crate::eval::Evaluator`]'s `failed`.
     Failed,
 }

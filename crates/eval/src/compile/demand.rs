@@ -10,7 +10,7 @@ pub(super) fn first_demanded(code: CodeRef) -> Option<u32> {
     match code {
         Code::Local { slot, .. } => Some(*slot),
         // What is bound is only delayed.
-        Code::Let { body, .. } => first_demanded(body),
+        Code::Let { body, .. } | Code::Deep { body, .. } => first_demanded(body),
         Code::If(branch) => first_demanded(branch.cond),
         Code::Assert(assert) => first_demanded(assert.cond),
         Code::Not { operand, .. } => first_demanded(operand),

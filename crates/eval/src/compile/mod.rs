@@ -50,6 +50,7 @@ pub(crate) fn compile(
         undefined: None,
         named: Named::default(),
         functions: 0,
+        nesting: 0,
     };
     let owned = compiler.scope.enter_frame();
     for &name in names {
@@ -79,6 +80,12 @@ pub(crate) struct Program {
     pub(crate) frame_size: u32,
 }
 
+/// How many levels of a tree are between two looks at the stack.
+const LEVELS: u32 = 32;
+/// How much stack that many levels take at most, and how much is taken when less is left.
+const STACK_RED_ZONE: usize = 256 << 10;
+const STACK_CHUNK: usize = 2 << 20;
+
 struct Compiler<'e> {
     ev: &'e mut Evaluator,
     base: Base,
@@ -92,6 +99,8 @@ struct Compiler<'e> {
     /// How many functions are around. In them, code runs more than once, and makes a list or set of its own each time: whether
     /// two are one shows where they are printed.
     functions: u32,
+    /// How deep in the tree the expression is that is being compiled.
+    nesting: u32,
 }
 
 impl Compiler<'_> {
@@ -174,7 +183,27 @@ impl Compiler<'_> {
         }
     }
 
+    /// An expression. Trees are high where programs wrote them, so now and then there is a look at the stack, here and when the code runs.
     fn expr(&mut self, expr: &Expr<'_>, name: Option<Symbol>) -> Code {
+        self.nesting += 1;
+        let code = if self.nesting.is_multiple_of(LEVELS) {
+            let code =
+                stacker::maybe_grow(STACK_RED_ZONE, STACK_CHUNK, || self.expr_here(expr, name));
+            match code {
+                Code::Const(_) | Code::Local { .. } | Code::Outer { .. } | Code::Lambda(_) => code,
+                code => Code::Deep {
+                    body: self.place_code(code),
+                    pos: self.pos(expr.span),
+                },
+            }
+        } else {
+            self.expr_here(expr, name)
+        };
+        self.nesting -= 1;
+        code
+    }
+
+    fn expr_here(&mut self, expr: &Expr<'_>, name: Option<Symbol>) -> Code {
         let heap = self.ev.heap;
         let pos = self.pos(expr.span);
         match &expr.kind {

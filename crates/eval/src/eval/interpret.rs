@@ -11,6 +11,7 @@ use crate::code::{AssertCode, AttrsCode, Code, CodeRef, IfCode, NameCode, Select
 use crate::error::{EvalError, Result};
 use crate::heap::{Env, Handle as _};
 use crate::position::Pos;
+use crate::stack;
 use crate::value::{Attr, Value, ValueKind};
 
 impl Evaluator {
@@ -72,6 +73,12 @@ impl Evaluator {
                 }
                 Code::SearchPath { name, pos } => return self.search_path_value(name, *pos),
                 Code::CurPos(pos) => return Ok(self.position_value(*pos)),
+                Code::Deep { body, pos } => {
+                    if stack::is_exhausted(self.stack_limit) {
+                        return Err(self.stack_overflow(*pos));
+                    }
+                    code = body;
+                }
                 Code::Failed => return Err(self.take_failed()),
             }
         }
