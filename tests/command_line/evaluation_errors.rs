@@ -165,7 +165,7 @@ for_each_user! {
         // So does one that goes through high expressions, between whose calls there is much stack.
         for (open, close) in [("[ 1 ] ++ ", ""), ("!", ""), ("", " + 1"), ("\"${", "}\"")] {
             let high = [open.repeat(4900), "f (n + 1)".to_owned(), close.repeat(4900)].concat();
-            world.write("high.nix", &format!("let f = n: {high}; in f 0"));
+            world.write("high.nix", format!("let f = n: {high}; in f 0"));
             world
                 .xbuild(&["eval", "-f", "high.nix"])
                 .fails(1)
