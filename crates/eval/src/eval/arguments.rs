@@ -1,7 +1,6 @@
 //! The arguments of a call: which are delayed, and which are evaluated before it.
 
 use super::Evaluator;
-use super::interpret::at_hand;
 use crate::code::{Code, CodeRef};
 use crate::error::{EvalError, Result};
 use crate::heap::Env;
@@ -57,12 +56,7 @@ impl Evaluator {
     /// An argument of a call: delayed, or evaluated where the function would do that first of all.
     #[inline]
     fn argument(&mut self, code: CodeRef, env: Env, demanded: impl FnOnce() -> bool) -> Value {
-        let at_hand = match code {
-            Code::Const(value) => Some(*value),
-            Code::Lambda(lambda) => Some(Value::from(self.heap.closure(lambda, env))),
-            _ => at_hand(code, env),
-        };
-        match at_hand {
+        match self.ready(code, env) {
             Some(value) => value,
             None if demanded() => self.argument_ahead(code, env),
             None => Value::from(self.heap.thunk(code, env)),

@@ -128,16 +128,18 @@ impl Evaluator {
     /// The value of an expression that may be needed later or never.
     #[inline]
     pub(crate) fn delay(&mut self, code: CodeRef, env: Env) -> Value {
+        match self.ready(code, env) {
+            Some(value) => value,
+            None => Value::from(self.heap.thunk(code, env)),
+        }
+    }
+
+    /// What [`Evaluator::delay`] needs no thunk for.
+    #[inline]
+    pub(super) fn ready(&mut self, code: CodeRef, env: Env) -> Option<Value> {
         match code {
-            Code::Const(value) => *value,
-            Code::Lambda(lambda) => Value::from(self.heap.closure(lambda, env)),
-            Code::Local { .. } | Code::Outer { .. } | Code::Binary(_) | Code::Select { .. } => {
-                match at_hand(code, env) {
-                    Some(value) => value,
-                    None => Value::from(self.heap.thunk(code, env)),
-                }
-            }
-            _ => Value::from(self.heap.thunk(code, env)),
+            Code::Lambda(lambda) => Some(Value::from(self.heap.closure(lambda, env))),
+            _ => at_hand(code, env),
         }
     }
 
@@ -496,7 +498,7 @@ fn attr_of(attrs: Attrs, name: Symbol, code: &NameCode) -> Option<Attr> {
 /// What an expression is without any evaluation that could fail or last: the value of a variable (which may be a thunk),
 /// arithmetic with integers, an attribute that was evaluated already.
 #[inline]
-pub(super) fn at_hand(code: CodeRef, env: Env) -> Option<Value> {
+fn at_hand(code: CodeRef, env: Env) -> Option<Value> {
     match code {
         Code::Const(value) => Some(*value),
         Code::Local { slot, .. } => env.get(*slot),
