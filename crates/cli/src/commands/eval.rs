@@ -174,8 +174,12 @@ fn named(args: &Eval) -> Result<(Vec<Named>, Style), Failure> {
         let path = Path::new(what);
         if path.join("flake.nix").is_file() && !path.join("default.nix").exists() {
             style = Style::Eval;
-            let attribute = args.attributes.first().map_or("", String::as_str);
-            named.push(Named::Installable(format!("{what}#{attribute}")));
+            if args.attributes.is_empty() {
+                named.push(Named::Installable(format!("{what}#")));
+            }
+            for attribute in &args.attributes {
+                named.push(Named::Installable(format!("{what}#{attribute}")));
+            }
             continue;
         }
         let expression = expression_of(path)?;
