@@ -105,6 +105,12 @@ for_each_user! {
             let args = ["store", "diff-closures", before, after];
             same(world, &args, "nix", &args);
         }
+        for options in [&[][..], &["-r"], &["-s"], &["-rS"], &["-rsS"]] {
+            for paths in [&[&top, &a][..], &[&a, &top], &[&newer, &top, &newer]] {
+                let args: Vec<&str> = ["path-info"].iter().chain(options).copied().chain(paths.iter().map(|path| path.as_str())).collect();
+                same(world, &args, "nix", &args);
+            }
+        }
         let changes = world.xbuild(&["store", "diff-closures", "--json", &top, &newer]).succeeds().json();
         assert_eq!(changes["top"]["added"][0], "4");
 

@@ -172,6 +172,34 @@ impl Store {
             .map_err(Error::NotValid)
     }
 
+    /// The paths, all of them valid, with references before their referrers and otherwise by name: the order in which Nix prints them.
+    pub fn in_order(&self, paths: &BTreeSet<StorePath>) -> Result<Vec<StorePath>> {
+        let mut seen = BTreeSet::new();
+        let mut order = Vec::with_capacity(paths.len());
+        for path in paths {
+            // What is left to visit of each path between `path` and the one at which we are.
+            let mut way = Vec::new();
+            let mut next = Some(path.clone());
+            loop {
+                if let Some(path) = next.take()
+                    && paths.contains(&path)
+                    && seen.insert(path.clone())
+                {
+                    let references = self.references(&path)?.into_iter();
+                    way.push((path, references));
+                }
+                let Some((_, references)) = way.last_mut() else {
+                    break;
+                };
+                next = references.next();
+                if next.is_none() {
+                    order.extend(way.pop().map(|(path, _)| path));
+                }
+            }
+        }
+        Ok(order)
+    }
+
     /// The valid derivations that have the path among their outputs.
     pub fn derivers(&self, path: &StorePath) -> Result<BTreeSet<StorePath>> {
         self.db

@@ -15,16 +15,17 @@ use crate::session::Session;
 pub(crate) fn run(common: &Common, args: &PathInfo) -> Result<(), Failure> {
     let session = Arc::new(Session::open(common, &[], false)?);
     let named = installable::valid_paths(&session, &args.paths)?;
-    let paths = if args.recursive {
-        // Dependencies first.
-        session.store.closure(&named)?
-    } else {
-        let mut seen = BTreeSet::new();
-        named
-            .into_iter()
-            .filter(|path| seen.insert(path.clone()))
-            .collect()
+    let paths: BTreeSet<StorePath> = match args.recursive {
+        true => session.store.closure(&named)?.into_iter().collect(),
+        false => named.into_iter().collect(),
     };
+    let paths = session.store.in_order(&paths)?;
+    // Sizes stand below each other.
+    let width = match args.size || args.closure_size {
+        true => paths.iter().map(|path| path.to_string().len()).max(),
+        false => None,
+    };
+    let width = width.unwrap_or(0);
     let mut json = serde_json::Map::new();
     for path in &paths {
         let info = session
@@ -39,7 +40,7 @@ pub(crate) fn run(common: &Common, args: &PathInfo) -> Result<(), Failure> {
         if args.json {
             json.insert(path.to_string(), describe(&info, closure));
         } else {
-            let mut line = path.to_string();
+            let mut line = format!("{:<width$}", path.to_string());
             for size in [args.size.then_some(info.nar_size), closure]
                 .into_iter()
                 .flatten()
