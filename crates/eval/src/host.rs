@@ -14,24 +14,51 @@ use xbuild_store_model::{FileIngestionMethod, Hash, HashAlgo, StorePath};
 
 /// Why the host could not do something; the text is for users and names the thing.
 #[derive(Debug)]
-pub struct HostError(pub Box<dyn std::error::Error + Send + Sync>);
+pub struct HostError {
+    cause: Box<dyn std::error::Error + Send + Sync>,
+    exit_code: u8,
+}
 
 impl HostError {
     /// An error with a text.
     pub fn new(message: impl Into<String>) -> Self {
-        Self(message.into().into())
+        Self {
+            cause: message.into().into(),
+            exit_code: 1,
+        }
+    }
+
+    /// The same, for which a command ends with another exit code than 1.
+    #[must_use]
+    pub fn with_exit_code(self, exit_code: u8) -> Self {
+        Self { exit_code, ..self }
+    }
+
+    /// The exit code of a command that ends with it.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        self.exit_code
+    }
+
+    /// The error itself.
+    #[must_use]
+    pub fn into_cause(self) -> Box<dyn std::error::Error + Send + Sync> {
+        self.cause
     }
 }
 
 impl fmt::Display for HostError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        self.cause.fmt(f)
     }
 }
 
 impl<E: std::error::Error + Send + Sync + 'static> From<E> for HostError {
     fn from(error: E) -> Self {
-        Self(Box::new(error))
+        Self {
+            cause: Box::new(error),
+            exit_code: 1,
+        }
     }
 }
 

@@ -32,7 +32,7 @@ pub struct Flakes {
 }
 
 fn host_error(failed: &HostError) -> EvalError {
-    error(failed.to_string())
+    EvalError::host(Pos::NONE, failed)
 }
 
 impl Flakes {

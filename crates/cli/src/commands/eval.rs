@@ -321,7 +321,7 @@ pub(crate) fn with_evaluator_for<T: Send>(
                     code: if session.cancel.is_cancelled() {
                         130
                     } else {
-                        1
+                        error.data().exit_code
                     },
                 }
             }

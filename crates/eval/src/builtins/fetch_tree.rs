@@ -74,7 +74,7 @@ fn fetch_tree(ev: &mut Evaluator, argument: Value, pos: Pos, kind: Kind) -> Resu
     input
         .require_features(flakes)
         .map_err(|error| ref_error(&error))?;
-    let failed = |error: crate::host::HostError| EvalError::new(Pos::NONE, error.to_string());
+    let failed = |error: crate::host::HostError| EvalError::host(Pos::NONE, &error);
     if !ev.settings.pure && !input.is_direct() && flakes {
         input = ev
             .host

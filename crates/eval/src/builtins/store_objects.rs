@@ -103,7 +103,7 @@ fn store_path(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     if !ev.settings.read_only {
         ev.host
             .realise(&[Requisite::Path(store_path.clone())])
-            .map_err(|error| EvalError::new(Pos::NONE, error.to_string()))?;
+            .map_err(|error| EvalError::host(Pos::NONE, &error))?;
     }
     context.insert(ev.opaque(&store_path.to_string()));
     Ok(ev.string_with(text.as_bytes(), &context))

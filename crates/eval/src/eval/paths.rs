@@ -131,7 +131,7 @@ impl Evaluator {
         let paths = self
             .host
             .realise(&wanted)
-            .map_err(|error| EvalError::new(pos, error.to_string()))?;
+            .map_err(|error| EvalError::host(pos, &error))?;
         self.allow_outputs(&wanted, &paths);
         let rewrite = |(requisite, path): (&Requisite, &StorePath)| match requisite {
             Requisite::Path(_) => None,
