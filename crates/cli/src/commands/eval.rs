@@ -159,7 +159,13 @@ fn named(args: &Eval) -> Result<(Vec<Named>, Style), Failure> {
         Style::Instantiate
     };
     let mut named = Vec::new();
-    for what in &args.what {
+    let here = ".".to_owned();
+    if args.what.is_empty() && args.attributes.is_empty() {
+        return Ok((vec![Named::Installable(here)], Style::Eval));
+    }
+    // As `nix-instantiate -A ATTR`.
+    let alone = args.what.is_empty().then_some(&here);
+    for what in args.what.iter().chain(alone) {
         if what.contains('#') {
             if !args.attributes.is_empty() {
                 return Err(Failure::text(format!(

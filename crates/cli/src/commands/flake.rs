@@ -8,7 +8,6 @@ use xbuild_flake::check::{CheckOptions, Checked, Told, check};
 use xbuild_flake::outputs::of_flake;
 use xbuild_flake::show::{self, ShowOptions, show};
 use xbuild_flake::{LockFlags, metadata, parse_input_path};
-use xbuild_flake_ref::FlakeRef;
 use xbuild_realise::{Mode, Wanted};
 
 use crate::args::{Common, Flake, Inputs, LockArgs};
@@ -93,16 +92,6 @@ fn fresh(common: &Common) -> Result<Arc<Session>, Failure> {
     Ok(Arc::new(Session::open(common, &overrides, false)?))
 }
 
-fn reference(flake: &str) -> Result<FlakeRef, Failure> {
-    let (reference, fragment) = flakes::parse(flake)?;
-    if fragment.is_empty() {
-        return Ok(reference);
-    }
-    Err(Failure::text(format!(
-        "unexpected fragment '{fragment}' in flake reference '{flake}'"
-    )))
-}
-
 fn inputs() -> Inputs {
     Inputs::default()
 }
@@ -113,7 +102,7 @@ fn run_show(
     lock: &LockArgs,
     options: &ShowOptions,
 ) -> Result<(), Failure> {
-    let reference = reference(flake)?;
+    let reference = flakes::parse_whole(flake)?;
     let flags = lock_flags(lock)?;
     let json = with_evaluator_for(session, &inputs(), true, |ev, all| {
         let locked = flakes::lock(session, ev, all, &reference, &flags)?;
@@ -153,7 +142,7 @@ fn run_metadata(
     json: bool,
     lock: &LockArgs,
 ) -> Result<(), Failure> {
-    let reference = reference(flake)?;
+    let reference = flakes::parse_whole(flake)?;
     let flags = lock_flags(lock)?;
     let hash_suffices = session.settings.inputs.allow_dirty_locks;
     let text = with_evaluator_for(session, &inputs(), true, |ev, all| {
@@ -168,7 +157,7 @@ fn run_metadata(
 }
 
 fn run_lock(session: &Arc<Session>, flake: &str, flags: &LockFlags) -> Result<(), Failure> {
-    let reference = reference(flake)?;
+    let reference = flakes::parse_whole(flake)?;
     with_evaluator_for(session, &inputs(), true, |ev, all| {
         flakes::lock(session, ev, all, &reference, flags)?;
         Ok(())
@@ -212,7 +201,7 @@ fn run_check(
     all_systems: bool,
     no_build: bool,
 ) -> Result<(), Failure> {
-    let reference = reference(flake)?;
+    let reference = flakes::parse_whole(flake)?;
     let flags = lock_flags(lock)?;
     let options = CheckOptions {
         all_systems,
