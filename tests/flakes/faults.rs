@@ -122,3 +122,87 @@ fn checked_in_order() {
         }
     }
 }
+
+/// A flake whose outputs name its files, or files that it does not have.
+const FILES: &str = r#"{ outputs = { self }: {
+  thrown = throw "no";
+  imported = import ./thrower.nix;
+  function = x: x;
+  path = ./thrower.nix;
+  root = [ ./. ];
+  read = builtins.readFile ./nowhere;
+  link = builtins.readFile ./link;
+  listed = builtins.readDir ./nowhere;
+  missing = import ./nowhere.nix;
+  untracked = import ./untracked.nix;
+  added = "${./nowhere}";
+  copied = builtins.path { path = ./nowhere; };
+  syntax = import ./syntax.nix;
+  traced = builtins.trace ./thrower.nix 1;
+  place = __curPos;
+  other = builtins.unsafeGetAttrPos "place" self.outputs;
+  text = toString ./thrower.nix;
+  string = "${self}";
+  there = builtins.pathExists ./nowhere;
+}; }
+"#;
+
+/// Files of a flake are named by where they are from, not by their copies in the store; what a program sees is the store.
+#[test]
+fn files_by_where_they_are_from() {
+    let places = Places::new("flake-files");
+    let dir = places.dir();
+    for name in ["dirty", "top/sub"] {
+        places.world.write(&format!("{name}/flake.nix"), FILES);
+        places
+            .world
+            .write(&format!("{name}/thrower.nix"), "throw \"thrown\"\n");
+        places
+            .world
+            .write(&format!("{name}/syntax.nix"), "{\n  a = ;\n}\n");
+        places.shell(&format!("cd {name}; ln -s nowhere link"));
+    }
+    places.shell(
+        "tar czf archive.tar.gz -C top sub; cp -r top clean; cp -r top rev
+         for repository in dirty clean rev; do (cd $repository; git init -q; git add .; echo 1 >untracked.nix); done
+         cd clean; echo 1 >sub/untracked.nix; git commit -qm 1; cd ../rev; git commit -qm 1",
+    );
+    let rev = places.shell("git -C rev rev-parse HEAD").stdout;
+    let rev = rev.trim();
+    let names = [
+        "thrown",
+        "imported",
+        "function",
+        "path",
+        "root",
+        "read",
+        "link",
+        "listed",
+        "missing",
+        "untracked",
+        "syntax",
+        "traced",
+        "place",
+        "other",
+        "text",
+        "string",
+        "there",
+    ];
+    for reference in [
+        format!("git+file://{dir}/dirty"),
+        format!("{dir}/clean/sub"),
+        format!("git+file://{dir}/rev?rev={rev}&dir=sub"),
+        format!("file://{dir}/archive.tar.gz"),
+    ] {
+        for name in names {
+            places.same_text("", &["eval", &format!("{reference}#{name}")]);
+        }
+        for name in ["added", "copied"] {
+            places.same_failure("", &["eval", &format!("{reference}#{name}")]);
+        }
+    }
+    places.same_text("dirty", &["eval", "--impure", ".#function"]);
+    places.same_text("", &["eval", "--pure-eval", "--expr", &format!(
+        "let\n  url = \"file://{dir}/rev\";\n  rev = \"{rev}\";\nin\nimport\n  \"${{fetchGit {{ inherit url rev; }}}}/sub/thrower.nix\""
+    )]);
+}

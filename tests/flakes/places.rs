@@ -123,6 +123,23 @@ impl Places {
         found
     }
 
+    /// Both end alike and print the same to stdout and stderr; notes are ours alone.
+    #[track_caller]
+    pub(crate) fn same_text(&self, dir: &str, args: &[&str]) {
+        let (stock, ours) = (self.stock(dir, args), self.ours(dir, args));
+        let stock_root = self.world.root().join("stock").display().to_string();
+        let said = |ran: &Ran| {
+            let text = plain(&ran.stderr).replace(&stock_root, "");
+            let lines = text.lines();
+            let lines = lines
+                .filter(|line| !line.starts_with("unpacking '") && !line.starts_with("note: "));
+            lines.collect::<Vec<_>>().join("\n")
+        };
+        assert_eq!(plain(&ours.stdout), plain(&stock.stdout), "{args:?}");
+        assert_eq!(said(&ours), said(&stock), "{args:?}");
+        assert_eq!(ours.code, stock.code, "{args:?}");
+    }
+
     /// The messages of both for `args`, one after the other, when both fail or have something to say.
     #[track_caller]
     pub(crate) fn same_messages(&self, dir: &str, args: &[&str]) {

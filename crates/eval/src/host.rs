@@ -12,6 +12,8 @@ use xbuild_flake_ref::Input;
 pub use xbuild_store_model::nar::FileType;
 use xbuild_store_model::{FileIngestionMethod, Hash, HashAlgo, StorePath};
 
+pub use crate::origin::Origin;
+
 /// Why the host could not do something; the text is for users and names the thing.
 #[derive(Debug)]
 pub struct HostError {
@@ -96,6 +98,8 @@ pub struct FetchedTree {
     pub path: StorePath,
     /// What was fetched, with everything that is known of it: `narHash`, `rev`, `lastModified` …
     pub input: Input,
+    /// What its files are called in messages, if not by their paths in the store.
+    pub origin: Option<Origin>,
 }
 
 /// Which registries may say what an indirect input stands for.

@@ -228,7 +228,9 @@ impl Evaluator {
     /// If the host cannot fetch it.
     pub fn fetch_tree(&mut self, input: &Input) -> HostResult<FetchedTree> {
         let fetched = self.host.fetch_tree(input)?;
-        self.allow(Path::new(&fetched.path.to_string()));
+        let tree = fetched.path.to_string();
+        self.allow(Path::new(&tree));
+        self.remember_origin(&tree, fetched.origin.clone());
         Ok(fetched)
     }
 

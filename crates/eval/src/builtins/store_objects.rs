@@ -276,7 +276,7 @@ fn add_source_inner(ev: &mut Evaluator, source: &Source, pos: Pos) -> Result<Val
         .map_err(|error| failed(error.to_string()))?
         .is_none()
     {
-        return Err(failed(format!("path '{}' does not exist", path.display())));
+        return Err(failed(ev.missing_file(path)));
     }
     let path = ev
         .host

@@ -47,10 +47,7 @@ impl Evaluator {
         match self.host.file_type(source) {
             Ok(Some(_)) => {}
             Ok(None) => {
-                return Err(EvalError::new(
-                    pos,
-                    format!("path '{shown}' does not exist"),
-                ));
+                return Err(EvalError::new(pos, self.missing_file(source)));
             }
             Err(error) => return Err(EvalError::new(pos, error.to_string())),
         }

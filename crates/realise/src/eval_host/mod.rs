@@ -14,12 +14,12 @@ use std::sync::Arc;
 
 use xbuild_derivation::Derivation;
 use xbuild_eval::host::{
-    DirState, FetchUrl, FetchedTree, FileType, Host, HostError, HostResult, PathFilter, Registries,
-    Requisite,
+    DirState, FetchUrl, FetchedTree, FileType, Host, HostError, HostResult, Origin, PathFilter,
+    Registries, Requisite,
 };
 use xbuild_fetch::{FetchError, Fetcher};
 use xbuild_flake_ref::Input;
-use xbuild_inputs::{InputOptions, Inputs, Which};
+use xbuild_inputs::{Called, InputOptions, Inputs, Which};
 use xbuild_sandbox::CancelToken;
 use xbuild_store::{NewText, Store};
 use xbuild_store_model::store_path::make_fixed_output_path;
@@ -451,6 +451,10 @@ impl Host for StoreHost {
         Ok(FetchedTree {
             path: fetched.path,
             input: fetched.input,
+            origin: fetched.called.map(|called| match called {
+                Called::WorkTree(path) => Origin::WorkTree(path),
+                Called::Url(url) => Origin::Url(url),
+            }),
         })
     }
 
