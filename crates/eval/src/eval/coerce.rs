@@ -4,6 +4,7 @@ use super::Evaluator;
 use crate::builtins::float_text;
 use crate::derivation::INTERNAL_FILES;
 use crate::error::{EvalError, Result};
+use crate::heap::Part;
 use crate::position::Pos;
 use crate::stack;
 use crate::string::{ContextElem, ContextSet, Str};
@@ -215,6 +216,14 @@ impl Text {
             Self::Path(path) => path.as_slice(),
             Self::Static(bytes) => bytes,
             Self::Owned(bytes) => bytes,
+        }
+    }
+
+    /// The bytes, to be put together with others.
+    pub(super) fn part(&self) -> Part<'_, u8> {
+        match self {
+            Self::Heap(string) => Part::from(*string),
+            _ => Part::from(self.bytes()),
         }
     }
 
