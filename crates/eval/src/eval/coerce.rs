@@ -2,6 +2,7 @@
 
 use super::Evaluator;
 use crate::builtins::float_text;
+use crate::derivation::INTERNAL_FILES;
 use crate::error::{EvalError, Result};
 use crate::heap::Part;
 use crate::position::Pos;
@@ -81,7 +82,12 @@ impl Evaluator {
             }
             ValueKind::Path(path) => {
                 if !how.copy_to_store {
-                    return Ok(Text::Path(path));
+                    return Ok(
+                        match path.as_slice().strip_prefix(INTERNAL_FILES.as_bytes()) {
+                            Some(file) => Text::Owned(file.to_vec()),
+                            None => Text::Path(path),
+                        },
+                    );
                 }
                 let store_path = self.copy_path_to_store(path.as_slice(), pos)?;
                 context.insert(ContextElem::Opaque(store_path));
