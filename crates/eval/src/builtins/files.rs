@@ -74,19 +74,13 @@ impl Evaluator {
     /// The error of a file or directory that could not be read.
     fn unreadable(&self, path: &Path, error: &HostError, pos: Pos) -> EvalError {
         match self.host.file_type(path) {
-            Ok(None) => EvalError::new(
-                Pos::NONE,
-                format!("path '{}' does not exist", path.display()),
-            ),
+            Ok(None) => EvalError::new(Pos::NONE, self.missing_contents(path)),
             // A symlink to nothing; the message names what is not there.
             Ok(Some(FileType::Symlink)) => {
                 let target = self.host.read_link(path).unwrap_or_default();
                 let target = path.parent().unwrap_or(path).join(target);
                 let target = canonical_path(target.as_os_str().as_bytes());
-                EvalError::new(
-                    Pos::NONE,
-                    format!("path '{}' does not exist", as_path(&target).display()),
-                )
+                EvalError::new(Pos::NONE, self.missing_contents(as_path(&target)))
             }
             _ => EvalError::new(pos, error.to_string()),
         }
@@ -99,7 +93,7 @@ impl Evaluator {
                 pos,
                 format!(
                     "cannot read directory \"{}\": Not a directory",
-                    path.display()
+                    self.shown_file(path)
                 ),
             ),
             _ => self.unreadable(path, error, pos),
@@ -151,10 +145,7 @@ fn read_file_type(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value>
     ev.check_link_readable(&path, pos)?;
     match ev.file_type(&path, pos)? {
         Some(kind) => Ok(ev.string(kind.name().as_bytes())),
-        None => Err(EvalError::new(
-            pos,
-            format!("path '{}' does not exist", path.display()),
-        )),
+        None => Err(EvalError::new(pos, ev.missing_file(&path))),
     }
 }
 

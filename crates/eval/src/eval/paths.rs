@@ -47,10 +47,7 @@ impl Evaluator {
         match self.host.file_type(source) {
             Ok(Some(_)) => {}
             Ok(None) => {
-                return Err(EvalError::new(
-                    pos,
-                    format!("path '{shown}' does not exist"),
-                ));
+                return Err(EvalError::new(pos, self.missing_file(source)));
             }
             Err(error) => return Err(EvalError::new(pos, error.to_string())),
         }
@@ -131,7 +128,7 @@ impl Evaluator {
         let paths = self
             .host
             .realise(&wanted)
-            .map_err(|error| EvalError::new(pos, error.to_string()))?;
+            .map_err(|error| EvalError::host(pos, &error))?;
         self.allow_outputs(&wanted, &paths);
         let rewrite = |(requisite, path): (&Requisite, &StorePath)| match requisite {
             Requisite::Path(_) => None,
