@@ -56,7 +56,7 @@ impl Flakes {
         ev.host.message(format!("warning: {text}").as_bytes());
     }
 
-    fn fetch(&self, ev: &mut Evaluator, input: &Input) -> Result<FetchedTree> {
+    pub(crate) fn fetch(&self, ev: &mut Evaluator, input: &Input) -> Result<FetchedTree> {
         ev.fetch_tree(input).map_err(|failed| {
             host_error(&failed).context(
                 Pos::NONE,
