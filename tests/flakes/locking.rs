@@ -245,6 +245,42 @@ fn trees_ahead() {
         .ours("top", &["flake", "prefetch", ".", "-o", "link"])
         .succeeds();
     assert!(places.world.path("top/link").is_symlink());
+    // What is there to be worked on.
+    for (reference, file) in [
+        ("./top", "top/.git/config"),
+        ("path:./leaf", "leaf/flake.nix"),
+    ] {
+        places
+            .ours("", &["flake", "clone", reference, "--dest", "cloned"])
+            .succeeds();
+        let file = file.split_once('/').unwrap().1;
+        places.shell(&format!("echo >>cloned/{file}"));
+        places
+            .ours("", &["flake", "clone", reference, "--dest", "cloned"])
+            .fails(1);
+        places.shell("rm -r cloned");
+    }
+    places.same_failure(
+        "",
+        &[
+            "flake",
+            "clone",
+            &format!("git+file://{dir}/nowhere"),
+            "--dest",
+            "cloned",
+        ],
+    );
+    let commit = format!("git+file://{dir}/top?rev={}", "0".repeat(40));
+    places.same_failure("", &["flake", "clone", &commit, "--dest", "cloned"]);
+    // A work tree with changes has a fingerprint of its own.
+    places.shell(
+        "cd top; mkdir a; for file in a/x a-b a.c; do echo 1 >$file; done
+         git add a a-b a.c; chmod +x a-b; rm -f flake.lock; ln -s a/x to; git add to; echo '# more' >>flake.nix",
+    );
+    places.same(
+        "top",
+        &["flake", "metadata", "--json", "--no-write-lock-file"],
+    );
 }
 
 #[test]

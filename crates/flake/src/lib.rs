@@ -14,6 +14,7 @@
 mod archive;
 pub mod call;
 pub mod check;
+mod clone;
 mod config;
 mod flake_nix;
 mod flakes;

@@ -95,6 +95,15 @@ pub(crate) enum Flake {
         #[command(flatten)]
         lock: LockArgs,
     },
+    /// Clone the repository of a flake, or copy its tree, to a new directory
+    Clone {
+        /// The flake
+        #[arg(value_name = "FLAKE", default_value = ".")]
+        flake: String,
+        /// The directory
+        #[arg(short = 'f', long, value_name = "DIR")]
+        dest: PathBuf,
+    },
     /// Fetch the tree of a flake, or of anything else that a reference names, into the store
     Prefetch {
         /// The reference

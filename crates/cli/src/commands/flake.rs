@@ -76,6 +76,13 @@ pub(crate) fn run(common: &Common, args: &Flake) -> Result<(), Failure> {
             }
             run_archive(&open(common, false, false)?, flake, *json, *dry_run, lock)
         }
+        Flake::Clone { flake, dest } => {
+            let reference = flakes::parse_whole(flake)?;
+            let session = open(common, false, false)?;
+            with_evaluator_for(&session, &inputs(), true, |ev, all| {
+                Ok(all.clone_to(ev, &reference, dest)?)
+            })
+        }
         Flake::Prefetch {
             flake,
             json,
@@ -167,10 +174,12 @@ fn run_metadata(
     let hash_suffices = session.settings.inputs.allow_dirty_locks;
     let text = with_evaluator_for(session, &inputs(), true, |ev, all| {
         let locked = all.lock(ev, &reference, &flags)?;
+        let dirty = all.dirty_state(&locked)?;
+        let fingerprint = metadata::fingerprint(&locked, dirty, hash_suffices);
         Ok(if json {
-            format!("{}\n", metadata::to_json(&locked, hash_suffices))
+            format!("{}\n", metadata::to_json(&locked, fingerprint.as_deref()))
         } else {
-            metadata::to_text(&locked, hash_suffices)
+            metadata::to_text(&locked, fingerprint.as_deref())
         })
     })?;
     output::bytes(text.as_bytes())
