@@ -106,6 +106,14 @@ for_each_user! {
     fn a_root_that_fails(world) {
         let ran = world.xbuild(&["eval-jobs", "--expr", "throw \"everything\""]).succeeds();
         assert!(lines(&ran)[""]["error"].as_str().unwrap().contains("everything"));
+        for (root, kind) in [("1", "an integer: 1"), ("\"text\"", "a string: \"text\""), ("null", "null"), ("[ ]", "a list: [ ]")] {
+            let ran = world.xbuild(&["eval-jobs", "--workers", "1", "--expr", root]).succeeds();
+            let error = lines(&ran)[""]["error"].as_str().unwrap().to_owned();
+            assert!(error.contains("expected a derivation or a set of derivations") && error.contains(kind), "{error}");
+        }
+        // The whole need not ask to be looked into, but what it says counts, as with nix-eval-jobs.
+        let ran = world.xbuild(&["eval-jobs", "--workers", "1", "--expr", "{ recurseForDerivations = false; a = throw \"a\"; }"]).succeeds();
+        assert_eq!(ran.stdout, "");
         world.xbuild(&["eval-jobs", "nowhere.nix"]).succeeds();
         world.xbuild(&["eval-jobs"]).fails(2);
         world.xbuild(&["eval-jobs", "--expr", "1", "--option", "max-call-dept", "1"]).fails(1).says(&["max-call-depth"]);

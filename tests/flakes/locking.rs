@@ -210,6 +210,79 @@ fn lock_files_are_committed_and_written_elsewhere() {
     places.same("top", &["flake", "metadata", "--json"]);
 }
 
+/// What is fetched ahead is where stock Nix has it, and is told as there.
+#[test]
+fn trees_ahead() {
+    let places = flakes("flake-ahead");
+    places.stock("top", &["flake", "lock"]).succeeds();
+    places.shell("cd top; git add .; git commit -qm lock");
+    let dir = places.dir();
+    for args in [
+        &["flake", "archive", "--json"][..],
+        &["flake", "archive", "--json", "--dry-run"],
+        &["flake", "archive"],
+        &["flake", "prefetch", "--json", "."],
+        &["flake", "prefetch", "--json", "path:../leaf?dir=x"],
+    ] {
+        places.same("top", args);
+    }
+    places.same_text("top", &["flake", "prefetch", "."]);
+    let archive = places
+        .ours("top", &["flake", "archive", "--json"])
+        .succeeds();
+    let path = archive.json()["inputs"]["tree"]["path"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert!(places.world.is_valid(&path), "{path}");
+    places.same_failure("", &["flake", "prefetch", "path:./nowhere"]);
+    places.same_failure("", &["flake", "prefetch", &format!("path:{dir}/leaf#x")]);
+    let there = places.ours("top", &["flake", "archive", "--to", "/elsewhere"]);
+    there
+        .fails(1)
+        .says(&["cannot copy to '/elsewhere'", "--store DIR"]);
+    places
+        .ours("top", &["flake", "prefetch", ".", "-o", "link"])
+        .succeeds();
+    assert!(places.world.path("top/link").is_symlink());
+    // What is there to be worked on.
+    for (reference, file) in [
+        ("./top", "top/.git/config"),
+        ("path:./leaf", "leaf/flake.nix"),
+    ] {
+        places
+            .ours("", &["flake", "clone", reference, "--dest", "cloned"])
+            .succeeds();
+        let file = file.split_once('/').unwrap().1;
+        places.shell(&format!("echo >>cloned/{file}"));
+        places
+            .ours("", &["flake", "clone", reference, "--dest", "cloned"])
+            .fails(1);
+        places.shell("rm -r cloned");
+    }
+    places.same_failure(
+        "",
+        &[
+            "flake",
+            "clone",
+            &format!("git+file://{dir}/nowhere"),
+            "--dest",
+            "cloned",
+        ],
+    );
+    let commit = format!("git+file://{dir}/top?rev={}", "0".repeat(40));
+    places.same_failure("", &["flake", "clone", &commit, "--dest", "cloned"]);
+    // A work tree with changes has a fingerprint of its own.
+    places.shell(
+        "cd top; mkdir a; for file in a/x a-b a.c; do echo 1 >$file; done
+         git add a a-b a.c; chmod +x a-b; rm -f flake.lock; ln -s a/x to; git add to; echo '# more' >>flake.nix",
+    );
+    places.same(
+        "top",
+        &["flake", "metadata", "--json", "--no-write-lock-file"],
+    );
+}
+
 #[test]
 fn messages() {
     let places = flakes("flake-messages");

@@ -137,13 +137,26 @@ impl<'e> Worker<'e> {
     fn find(&mut self, path: &[String]) -> Result<Found, EvalError> {
         let value = self.value(path)?;
         let Some(attrs) = value.as_attrs() else {
+            // An attribute may be anything, but of the whole something is expected.
+            if path.is_empty() {
+                return Err(EvalError::new(
+                    Pos::NONE,
+                    format!(
+                        "expected a derivation or a set of derivations but found {}: {}",
+                        value.kind().type_name(),
+                        self.evaluator.show_for_error(value)
+                    ),
+                ));
+            }
             return Ok(Found::Other);
         };
         if self.evaluator.is_derivation(attrs, Pos::NONE)? {
             return Ok(Found::Derivation(value));
         }
-        let is_wanted = path.is_empty()
-            || self.options.force_recurse
+        // The whole need not ask for it, but may refuse.
+        let says = attrs.get(self.evaluator.known.recurse_for_derivations);
+        let is_wanted = self.options.force_recurse
+            || (path.is_empty() && says.is_none())
             || self.evaluator.wants_recursion(attrs)?;
         Ok(if is_wanted {
             self.known.insert(path.to_vec(), value);

@@ -9,6 +9,7 @@ use xbuild_flake_ref::{FlakeRef, Input, Scheme};
 use xbuild_inputs::Inputs;
 
 use crate::flake_nix::{Flake, Reader, References, error};
+use crate::lock::LockedFlake;
 use crate::lock_file::LockFile;
 use crate::place::below;
 
@@ -52,11 +53,25 @@ impl Flakes {
             .map_err(|failed| error(failed.to_string()))
     }
 
+    /// The state of the work tree that a flake is from, if that has changes, for its [fingerprint](crate::metadata::fingerprint).
+    ///
+    /// # Errors
+    /// If the work tree cannot be read.
+    pub fn dirty_state(&self, locked: &LockedFlake) -> Result<Option<String>> {
+        let input = &locked.flake.locked.input;
+        if input.scheme() != Some(Scheme::Git) || input.rev().ok().flatten().is_some() {
+            return Ok(None);
+        }
+        self.inputs
+            .dirty_git_fingerprint(input)
+            .map_err(|failed| error(failed.to_string()))
+    }
+
     pub(crate) fn warn(&self, ev: &Evaluator, text: &str) {
         ev.host.message(format!("warning: {text}").as_bytes());
     }
 
-    fn fetch(&self, ev: &mut Evaluator, input: &Input) -> Result<FetchedTree> {
+    pub(crate) fn fetch(&self, ev: &mut Evaluator, input: &Input) -> Result<FetchedTree> {
         ev.fetch_tree(input).map_err(|failed| {
             host_error(&failed).context(
                 Pos::NONE,
@@ -72,6 +87,18 @@ impl Flakes {
         reference: &FlakeRef,
         registries: Registries,
     ) -> Result<(FlakeRef, FetchedTree)> {
+        let resolved = self.resolve(ev, reference, registries)?;
+        let fetched = self.fetch(ev, &resolved.input)?;
+        Ok((resolved, fetched))
+    }
+
+    /// What an input stands for.
+    pub(crate) fn resolve(
+        &self,
+        ev: &Evaluator,
+        reference: &FlakeRef,
+        registries: Registries,
+    ) -> Result<FlakeRef> {
         let mut subdir = reference.subdir.clone();
         let mut input = reference.input.clone();
         if !input.is_direct() {
@@ -88,8 +115,7 @@ impl Flakes {
             input = resolved;
             subdir = dir.unwrap_or(subdir);
         }
-        let fetched = self.fetch(ev, &input)?;
-        Ok((FlakeRef { input, subdir }, fetched))
+        Ok(FlakeRef { input, subdir })
     }
 
     pub(crate) fn get_flake(

@@ -11,8 +11,10 @@
 //! - A lock file is written with the bytes that stock Nix 2.34 writes, and only if it changes and all of its inputs are locked.
 //! - The value of a flake has its inputs fetched only as far as they are used.
 
+mod archive;
 pub mod call;
 pub mod check;
+mod clone;
 mod config;
 mod flake_nix;
 mod flakes;
@@ -25,6 +27,7 @@ mod place;
 pub mod show;
 pub mod template;
 
+pub use archive::Prefetched;
 pub use config::{ConfigValue, apply_config};
 pub use flake_nix::{Flake, FlakeInput};
 pub use flakes::{FlakeOptions, Flakes};

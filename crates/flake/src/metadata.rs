@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use xbuild_flake_ref::{Scheme, attrs_to_json, civil_date};
+use xbuild_inputs::git_flags;
 use xbuild_store_model::{Hash, HashAlgo};
 
 use crate::lock::LockedFlake;
@@ -12,7 +13,7 @@ use crate::place::tree_root;
 
 /// As JSON, as stock Nix prints it.
 #[must_use]
-pub fn to_json(locked: &LockedFlake, hash_suffices: bool) -> Value {
+pub fn to_json(locked: &LockedFlake, fingerprint: Option<&str>) -> Value {
     let flake = &locked.flake;
     let mut json = BTreeMap::new();
     let mut set = |name: &str, value: Value| json.insert(name.to_owned(), value);
@@ -40,15 +41,19 @@ pub fn to_json(locked: &LockedFlake, hash_suffices: bool) -> Value {
     let path = tree_root(&flake.path);
     set("path", Value::from(path.display().to_string()));
     set("locks", locked.lock_file.to_json().0);
-    if let Some(fingerprint) = fingerprint(locked, hash_suffices) {
+    if let Some(fingerprint) = fingerprint {
         set("fingerprint", Value::from(fingerprint));
     }
     Value::Object(json.into_iter().collect())
 }
 
-/// A hash of all that the outputs depend on; nothing if that is not fixed.
+/// A hash of all that the outputs depend on; nothing if that is not fixed. `dirty` is the state of a work tree with changes.
 #[must_use]
-pub fn fingerprint(locked: &LockedFlake, hash_suffices: bool) -> Option<String> {
+pub fn fingerprint(
+    locked: &LockedFlake,
+    dirty: Option<String>,
+    hash_suffices: bool,
+) -> Option<String> {
     if locked.lock_file.unlocked(hash_suffices).is_some() {
         return None;
     }
@@ -57,15 +62,10 @@ pub fn fingerprint(locked: &LockedFlake, hash_suffices: bool) -> Option<String> 
     let rev = input.rev().ok().flatten();
     let nar_hash = input.nar_hash().ok().flatten().map(|hash| hash.to_sri());
     let source = match input.scheme()? {
-        Scheme::Git => {
-            let mut source = rev?;
-            for (name, mark) in [("submodules", ";s"), ("exportIgnore", ";e"), ("lfs", ";l")] {
-                if input.flag(name) {
-                    source += mark;
-                }
-            }
-            source
-        }
+        Scheme::Git => match rev {
+            Some(rev) => rev + &git_flags(input),
+            None => dirty?,
+        },
         Scheme::Path => format!("path:{}", nar_hash?),
         Scheme::Tarball => nar_hash?,
         Scheme::Github | Scheme::Gitlab | Scheme::Sourcehut => rev?,
@@ -98,7 +98,7 @@ fn time(seconds: u64) -> String {
 
 /// For people.
 #[must_use]
-pub fn to_text(locked: &LockedFlake, hash_suffices: bool) -> String {
+pub fn to_text(locked: &LockedFlake, fingerprint: Option<&str>) -> String {
     let flake = &locked.flake;
     let input = &flake.locked.input;
     let mut lines = vec![format!("Resolved URL:  {}", flake.resolved.show())];
@@ -124,7 +124,7 @@ pub fn to_text(locked: &LockedFlake, hash_suffices: bool) -> String {
     if let Some(seconds) = input.int("lastModified") {
         lines.push(format!("Last modified: {}", time(seconds)));
     }
-    if let Some(fingerprint) = fingerprint(locked, hash_suffices) {
+    if let Some(fingerprint) = fingerprint {
         lines.push(format!("Fingerprint:   {fingerprint}"));
     }
     let file = &locked.lock_file;

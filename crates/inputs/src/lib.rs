@@ -26,5 +26,6 @@ mod registry;
 mod tarball;
 
 pub use error::{Error, Result};
+pub use git::git_flags;
 pub use inputs::{Called, Fetched, InputOptions, Inputs};
 pub use registry::{RegistryFiles, Which, is_known};

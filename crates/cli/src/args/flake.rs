@@ -78,6 +78,44 @@ pub(crate) enum Flake {
         #[command(flatten)]
         lock: LockArgs,
     },
+    /// Bring a flake and all its inputs into the store
+    Archive {
+        /// The flake
+        #[arg(value_name = "FLAKE", default_value = ".")]
+        flake: String,
+        /// Print where they are, as JSON
+        #[arg(long)]
+        json: bool,
+        /// Fetch no input
+        #[arg(long)]
+        dry_run: bool,
+        /// Refused: give the other store with --store
+        #[arg(long, value_name = "STORE", hide = true)]
+        to: Option<String>,
+        #[command(flatten)]
+        lock: LockArgs,
+    },
+    /// Clone the repository of a flake, or copy its tree, to a new directory
+    Clone {
+        /// The flake
+        #[arg(value_name = "FLAKE", default_value = ".")]
+        flake: String,
+        /// The directory
+        #[arg(short = 'f', long, value_name = "DIR")]
+        dest: PathBuf,
+    },
+    /// Fetch the tree of a flake, or of anything else that a reference names, into the store
+    Prefetch {
+        /// The reference
+        #[arg(value_name = "FLAKE")]
+        flake: String,
+        /// Print where it is, and its hash, as JSON
+        #[arg(long)]
+        json: bool,
+        /// A link to it, which keeps it from being collected
+        #[arg(short, long, value_name = "NAME")]
+        out_link: Option<PathBuf>,
+    },
     /// Check that the outputs of a flake are what their names promise, and build its checks
     Check {
         /// The flake

@@ -166,7 +166,7 @@ fn named(args: &Eval) -> Result<(Vec<Named>, Style), Failure> {
     // As `nix-instantiate -A ATTR`.
     let alone = args.what.is_empty().then_some(&here);
     for what in args.what.iter().chain(alone) {
-        if what.contains('#') {
+        if what.contains('#') || is_flake_url(what) {
             if !args.attributes.is_empty() {
                 return Err(Failure::text(format!(
                     "-A takes an attribute of a file; with an installable, write `{what}.{}`",
@@ -197,6 +197,15 @@ fn named(args: &Eval) -> Result<(Vec<Named>, Style), Failure> {
         }
     }
     Ok((named, style))
+}
+
+/// Whether an argument is the URL of a flake: one that `nix-instantiate` would not take for that of an archive.
+fn is_flake_url(argument: &str) -> bool {
+    let scheme = argument.split_once(':').map(|(scheme, _)| scheme);
+    let known = |scheme: &str| {
+        ["path", "github", "gitlab", "sourcehut", "flake"].contains(&scheme) || scheme.contains('+')
+    };
+    scheme.is_some_and(known) && !is_pseudo_url(argument)
 }
 
 /// The expression that a file argument names: `-` is standard input.

@@ -61,6 +61,33 @@ pub(crate) fn run(common: &Common, args: &Flake) -> Result<(), Failure> {
             flake,
             lock,
         } => run_update(common, inputs, flake, lock),
+        Flake::Archive {
+            flake,
+            json,
+            dry_run,
+            to,
+            lock,
+        } => {
+            if let Some(to) = to {
+                return Err(Failure::text(format!(
+                    "cannot copy to '{to}': xbuild copies no paths from store to store\n\
+                     hint: `xbuild flake archive --store DIR` fetches into another store; `xbuild store export` writes paths to a file"
+                )));
+            }
+            run_archive(&open(common, false, false)?, flake, *json, *dry_run, lock)
+        }
+        Flake::Clone { flake, dest } => {
+            let reference = flakes::parse_whole(flake)?;
+            let session = open(common, false, false)?;
+            with_evaluator_for(&session, &inputs(), true, |ev, all| {
+                Ok(all.clone_to(ev, &reference, dest)?)
+            })
+        }
+        Flake::Prefetch {
+            flake,
+            json,
+            out_link,
+        } => run_prefetch(&fresh(common)?, flake, *json, out_link.as_deref()),
         Flake::Check {
             flake,
             no_build,
@@ -147,13 +174,61 @@ fn run_metadata(
     let hash_suffices = session.settings.inputs.allow_dirty_locks;
     let text = with_evaluator_for(session, &inputs(), true, |ev, all| {
         let locked = all.lock(ev, &reference, &flags)?;
+        let dirty = all.dirty_state(&locked)?;
+        let fingerprint = metadata::fingerprint(&locked, dirty, hash_suffices);
         Ok(if json {
-            format!("{}\n", metadata::to_json(&locked, hash_suffices))
+            format!("{}\n", metadata::to_json(&locked, fingerprint.as_deref()))
         } else {
-            metadata::to_text(&locked, hash_suffices)
+            metadata::to_text(&locked, fingerprint.as_deref())
         })
     })?;
     output::bytes(text.as_bytes())
+}
+
+fn run_archive(
+    session: &Arc<Session>,
+    flake: &str,
+    json: bool,
+    dry_run: bool,
+    lock: &LockArgs,
+) -> Result<(), Failure> {
+    let reference = flakes::parse_whole(flake)?;
+    let flags = lock_flags(lock)?;
+    let archived = with_evaluator_for(session, &inputs(), true, |ev, all| {
+        let locked = flakes::lock(session, ev, all, &reference, &flags)?;
+        Ok(all.archive(ev, &locked, dry_run)?)
+    })?;
+    if json {
+        return output::line(archived.to_string());
+    }
+    Ok(())
+}
+
+fn run_prefetch(
+    session: &Arc<Session>,
+    flake: &str,
+    json: bool,
+    out_link: Option<&Path>,
+) -> Result<(), Failure> {
+    let reference = flakes::parse_whole(flake)?;
+    let fetched = with_evaluator_for(session, &inputs(), true, |ev, all| {
+        Ok(all.prefetch(ev, &reference)?)
+    })?;
+    if let Some(link) = out_link {
+        let link = std::path::absolute(link)
+            .map_err(|error| Failure::text(format!("cannot find {}: {error}", link.display())))?;
+        session.store.make_out_link(&link, &fetched.path)?;
+    }
+    if json {
+        return output::line(fetched.to_json().to_string());
+    }
+    output::note(format!(
+        "Downloaded '{}' to '{}' (hash '{}').",
+        fetched.locked.show(),
+        fetched.path,
+        fetched.hash
+    ));
+    Ok(())
 }
 
 fn run_lock(session: &Arc<Session>, flake: &str, flags: &LockFlags) -> Result<(), Failure> {

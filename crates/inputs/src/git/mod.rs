@@ -15,6 +15,8 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use xbuild_flake_ref::{Input, Url};
 
+pub use work_tree::git_flags;
+
 use crate::error::{Error, Result};
 use crate::inputs::{Found, Inputs};
 use program::Repository;
@@ -150,6 +152,25 @@ impl Inputs {
             repository.run_with_input(&["commit", name, "-F", "-"], message.as_bytes(), what)?;
         }
         Ok(())
+    }
+
+    /// Clones the repository of an input to a new directory.
+    ///
+    /// # Errors
+    /// If the input is a commit, or `git` fails.
+    pub fn clone_git(&self, input: &Input, to: &Path) -> Result<()> {
+        if input.text("rev").is_some() {
+            return Err(Error::refused(
+                "cloning a specific revision is not implemented",
+            ));
+        }
+        let place = self.place(input)?;
+        if let Place::Local(path) = &place
+            && !path.exists()
+        {
+            return Err(missing(path));
+        }
+        program::clone(&place.shown(), input.text("ref"), to)
     }
 
     /// Makes Git track files of a directory, if that is a work tree, whether they are ignored or not.

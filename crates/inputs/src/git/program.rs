@@ -190,6 +190,28 @@ pub(super) fn outside(args: &[&str], repository: &str) -> Result<Output> {
         .map_err(|source| no_git(repository, source))
 }
 
+/// Clones a repository; the user sees what goes on.
+pub(super) fn clone(url: &str, branch: Option<&str>, to: &Path) -> Result<()> {
+    let mut command = git();
+    command.arg("clone");
+    if let Some(branch) = branch {
+        command.args(["--branch", branch]);
+    }
+    let status = command
+        .args(["--", url])
+        .arg(to)
+        .stdout(std::io::stderr())
+        .status()
+        .map_err(|source| no_git(url, source))?;
+    match status.code() {
+        Some(0) => Ok(()),
+        Some(code) => Err(Error::refused(format!(
+            "program \"git\" failed with exit code {code}"
+        ))),
+        None => Err(Error::refused(format!("program \"git\" failed: {status}"))),
+    }
+}
+
 /// Downloads into a bare repository; the user may be asked for passwords, and sees what goes on if it fails.
 pub(super) fn fetch(args: &[&str], dir: &Path, url: &str) -> Result<()> {
     let mut child = git()

@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use xbuild_flake_ref::Input;
-use xbuild_store_model::{FileIngestionMethod, HashAlgo, Hasher};
+use xbuild_store_model::{FileIngestionMethod, HashAlgo, Hasher, nar};
 
 use super::attributes::{export_ignored, is_below};
 use super::program::Repository;
@@ -36,6 +36,34 @@ struct Status {
 }
 
 impl Inputs {
+    /// What stock Nix says of the state of a work tree with changes, as a part of a flake's fingerprint; `None` if it says nothing.
+    ///
+    /// # Errors
+    /// If the work tree cannot be read.
+    pub fn dirty_git_fingerprint(&self, input: &Input) -> Result<Option<String>> {
+        let Some(path) = self.git_work_tree(input)? else {
+            return Ok(None);
+        };
+        let status = status(&Repository::work_tree(&path))?;
+        if !status.submodules.is_empty() {
+            return Ok(None);
+        }
+        let mut hasher = Hasher::new(HashAlgo::Sha512);
+        for name in by_name(&status.changed) {
+            hash_text(&mut hasher, b"modified:");
+            hash_text(&mut hasher, &[b"/", name].concat());
+            nar::write_path(&path.join(OsStr::from_bytes(name)), &mut hasher)
+                .map_err(|error| Error::refused(error.to_string()))?;
+        }
+        for name in by_name(&status.deleted) {
+            hash_text(&mut hasher, b"deleted:");
+            hash_text(&mut hasher, &[b"/", name].concat());
+        }
+        let rev = status.rev.as_deref().unwrap_or(NO_REV);
+        let state = hasher.finish().to_base16();
+        Ok(Some(format!("{rev}{};d={state}", git_flags(input))))
+    }
+
     pub(super) fn fetch_work_tree(
         &self,
         path: &Path,
@@ -174,6 +202,34 @@ impl Inputs {
         }
         Ok(())
     }
+}
+
+/// The letters by which stock Nix tells what is wanted of a repository, in a fingerprint.
+#[must_use]
+pub fn git_flags(input: &Input) -> String {
+    [("submodules", ";s"), ("exportIgnore", ";e"), ("lfs", ";l")]
+        .into_iter()
+        .filter(|(name, _)| input.flag(name))
+        .map(|(_, mark)| mark)
+        .collect()
+}
+
+/// Hashes a text as NARs have it: its length, itself, and zeros up to a multiple of eight bytes.
+fn hash_text(hasher: &mut Hasher, text: &[u8]) {
+    hasher.update(&(text.len() as u64).to_le_bytes());
+    hasher.update(text);
+    hasher.update(&[0; 8][..text.len().next_multiple_of(8) - text.len()]);
+}
+
+/// Paths such that what is in a directory comes before what only begins like it.
+fn by_name(paths: &BTreeSet<Vec<u8>>) -> Vec<&[u8]> {
+    let mut paths: Vec<&[u8]> = paths.iter().map(Vec::as_slice).collect();
+    paths.sort_by_cached_key(|path| {
+        path.split(|&byte| byte == b'/')
+            .map(<[u8]>::to_vec)
+            .collect::<Vec<_>>()
+    });
+    paths
 }
 
 /// The directories that paths are in.
