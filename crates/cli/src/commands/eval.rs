@@ -248,8 +248,23 @@ pub(crate) fn parse(common: &Common, expression: &Expression) -> Result<(), Fail
             } else {
                 file.clone()
             };
-            let cannot_read =
-                |error| Failure::text(format!("cannot read {}: {error}", file.display()));
+            // In stock Nix's words, where it has such.
+            let cannot_read = |error: std::io::Error| {
+                use std::io::ErrorKind;
+                let shown = std::path::absolute(&file).unwrap_or_else(|_| file.clone());
+                let shown = shown.display();
+                Failure::text(match error.kind() {
+                    ErrorKind::NotFound | ErrorKind::NotADirectory => {
+                        format!("path '{shown}' does not exist")
+                    }
+                    _ if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
+                        format!(
+                            "too many symbolic links encountered while traversing the path '{shown}'"
+                        )
+                    }
+                    _ => format!("cannot read '{shown}': {error}"),
+                })
+            };
             let file_name = file.canonicalize().map_err(cannot_read)?;
             let text = std::fs::read(&file).map_err(cannot_read)?;
             let base = file_name.parent().unwrap_or(Path::new("/")).to_owned();
