@@ -78,9 +78,13 @@ pub(super) fn no_place(groups: &[Group], kernel: &Kernel) -> NoCgroups {
     let own = groups.first();
     let denied = own.and_then(|own| own.denied);
     if own.is_none_or(|own| own.offers.is_empty()) && denied != Some(Errno::ROFS) {
-        let mut missing = missing(groups, &[], kernel);
-        if let Some(found) = missing.pop() {
-            return found;
+        let missing = missing(groups, &[], kernel);
+        let causes: Vec<&str> = missing.iter().map(|it| it.cause.as_str()).collect();
+        if let Some(last) = missing.last() {
+            return NoCgroups {
+                cause: causes.join(", and "),
+                remedy: last.remedy.clone(),
+            };
         }
     }
     let blocked = groups.iter().find(|group| group.bounded_by.is_some());
@@ -199,7 +203,7 @@ mod tests {
             (
                 vec![group("/", &[], None)],
                 kernel(&version_1, &[]),
-                "belongs to cgroup v1",
+                "`memory` belongs to cgroup v1 here, and `pids` belongs",
                 "unified_cgroup_hierarchy=1",
             ),
             (

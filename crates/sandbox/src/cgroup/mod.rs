@@ -85,6 +85,7 @@ impl Cgroups {
     /// Makes a group for this process's builds.
     pub(crate) fn new() -> Result<Cgroups, NoCgroups> {
         let (place, _) = place::find()?;
+        remove_stale(&place.directory);
         let controllers = if place.occupied {
             place::vacate(&place.directory, &place.controllers)
                 .map_err(|error| refused(&place.directory, "be divided among builds", &error))?
@@ -96,7 +97,6 @@ impl Cgroups {
 
     /// Makes it in `place`, and has it hand `controllers` on.
     fn new_in(place: &Place, controllers: &[&'static str]) -> Result<Cgroups, NoCgroups> {
-        remove_stale(&place.directory);
         let (directory, lock) = make_locked(&place.directory)
             .map_err(|error| refused(&place.directory, "have groups made in it", &error))?;
         let groups = Cgroups {
