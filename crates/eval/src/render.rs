@@ -6,6 +6,7 @@ use xbuild_syntax::span::Span;
 
 use crate::Evaluator;
 use crate::attrs::AttrsBuilder;
+use crate::code::Code;
 use crate::error::{EvalError, Shown};
 use crate::position::Pos;
 use crate::value::Value;
@@ -63,16 +64,16 @@ impl Evaluator {
             self.string(file.as_bytes()),
             Pos::NONE,
         );
-        attrs.insert(
-            self.known.cur_pos_line,
-            self.int(i64::from(position.line)),
-            Pos::NONE,
-        );
-        attrs.insert(
-            self.known.cur_pos_column,
-            self.int(i64::from(position.column)),
-            Pos::NONE,
-        );
+        // That these two are found only when they are asked for shows where the set is printed.
+        for (name, number) in [
+            (self.known.cur_pos_line, position.line),
+            (self.known.cur_pos_column, position.column),
+        ] {
+            let number = self.int(i64::from(number));
+            let code = self.heap.alloc_code(Code::Const(number));
+            let thunk = self.heap.thunk(code, self.heap.env(None, 0));
+            attrs.insert(name, Value::from(thunk), Pos::NONE);
+        }
         self.attrs(attrs)
     }
 

@@ -103,8 +103,9 @@ enum Keys {
     /// Only one, not looked at yet: it may be of a type without order.
     One(Value),
     Ints(FxHashSet<i64>),
-    Strings(FxHashSet<&'static [u8]>),
-    Paths(FxHashSet<&'static [u8]>),
+    /// With the first one, which another type is compared with.
+    Strings(FxHashSet<&'static [u8]>, Value),
+    Paths(FxHashSet<&'static [u8]>, Value),
     /// Sorted.
     Other(Vec<Value>),
 }
@@ -120,32 +121,31 @@ impl Keys {
             (Self::One(first), _) => {
                 *self = match first.kind() {
                     ValueKind::Int(int) => Self::Ints(FxHashSet::from_iter([int])),
-                    ValueKind::String(text) => Self::Strings(FxHashSet::from_iter([text.bytes()])),
-                    ValueKind::Path(path) => Self::Paths(FxHashSet::from_iter([path.as_slice()])),
+                    ValueKind::String(text) => {
+                        Self::Strings(FxHashSet::from_iter([text.bytes()]), *first)
+                    }
+                    ValueKind::Path(path) => {
+                        Self::Paths(FxHashSet::from_iter([path.as_slice()]), *first)
+                    }
                     _ => Self::Other(vec![*first]),
                 };
                 return self.insert(ev, key);
             }
             (Self::Ints(ints), ValueKind::Int(int)) => return Ok(ints.insert(int)),
-            (Self::Strings(texts), ValueKind::String(text)) => {
+            (Self::Strings(texts, _), ValueKind::String(text)) => {
                 return Ok(texts.insert(text.bytes()));
             }
-            (Self::Paths(paths), ValueKind::Path(path)) => return Ok(paths.insert(path.as_slice())),
+            (Self::Paths(paths, _), ValueKind::Path(path)) => {
+                return Ok(paths.insert(path.as_slice()));
+            }
             // Another type than before: integers and floats go together, anything else is an error of the comparison.
             (Self::Ints(ints), _) => {
                 let mut ints: Vec<i64> = ints.iter().copied().collect();
                 ints.sort_unstable();
                 *self = Self::Other(ints.into_iter().map(|int| ev.int(int)).collect());
             }
-            (Self::Strings(texts), _) => {
-                let any = texts.iter().next().copied().unwrap_or_default();
-                let any = ev.string(any);
-                return ev.less(key, any, Pos::NONE);
-            }
-            (Self::Paths(paths), _) => {
-                let any = paths.iter().next().copied().unwrap_or_default();
-                let any = ev.path(any);
-                return ev.less(key, any, Pos::NONE);
+            (Self::Strings(_, first) | Self::Paths(_, first), _) => {
+                return ev.less(key, *first, Pos::NONE);
             }
             (Self::Other(_), _) => {}
         }

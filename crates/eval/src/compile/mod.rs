@@ -480,10 +480,12 @@ impl Compiler<'_> {
                 };
             }
         }
+        // Of undefined variables, one in the default is told first.
+        let default = default.map(|default| self.strict_ref(default));
         let code = SelectCode {
             subject: self.place_code(subject),
             path: self.attr_path(path, pos),
-            default: default.map(|default| self.strict_ref(default)),
+            default,
             pos,
         };
         Code::SelectPath(self.ev.heap.alloc_code(code))

@@ -149,7 +149,7 @@ impl Evaluator {
                 for (index, element) in list.as_slice().iter().enumerate() {
                     if let Err(error) = self.force_deep_unseen(*element, pos, seen) {
                         return Err(error.context(
-                            pos,
+                            Pos::NONE,
                             format!("while evaluating list element at index {index}"),
                         ));
                     }
@@ -276,9 +276,12 @@ impl Evaluator {
     /// If the evaluation fails or gives something else.
     pub fn force_string_no_context(&mut self, value: Value, pos: Pos, what: &str) -> Result<Str> {
         let string = self.force_string(value, pos, what)?;
-        if let Some(elem) = string.context().and_then(<[_]>::first) {
+        if let Some(elem) = string
+            .context()
+            .and_then(|context| self.first_shown(context))
+        {
             let text = String::from_utf8_lossy(string.bytes());
-            let path = match *elem {
+            let path = match elem {
                 ContextElem::Opaque(path) => self.name(path).into_owned(),
                 ContextElem::Built { drv, output } => {
                     format!("{}^{}", self.name(drv), self.name(output))
@@ -308,6 +311,16 @@ impl Evaluator {
             ValueKind::Attrs(attrs) if attrs.get(self.known.functor).is_some() => Ok(found),
             _ => Err(self.type_error("a function", found, pos).context(pos, what)),
         }
+    }
+
+    /// The element of a context that messages are about: the first in the order of stock Nix, which is that of the texts.
+    pub(crate) fn first_shown(&self, context: &[ContextElem]) -> Option<ContextElem> {
+        let order = |elem: &ContextElem| match *elem {
+            ContextElem::Opaque(path) => (0, self.name(path), "".into()),
+            ContextElem::DrvDeep(drv) => (1, self.name(drv), "".into()),
+            ContextElem::Built { drv, output } => (2, self.name(drv), self.name(output)),
+        };
+        context.iter().copied().min_by_key(order)
     }
 
     /// A context element in the form that `builtins.unsafeDiscardStringContext` documents: `/nix/store/…`,

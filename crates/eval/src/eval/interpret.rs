@@ -159,7 +159,8 @@ impl Evaluator {
         match code {
             Code::Const(value) => *value,
             Code::Lambda(lambda) => Value::from(self.heap.closure(lambda, env)),
-            // A variable may be a formal that is not set yet.
+            // A variable may be a formal that is not set yet; else it is what it stands for.
+            Code::Local { .. } | Code::Outer { .. } => self.delay(code, env),
             _ => Value::from(self.heap.thunk(code, env)),
         }
     }

@@ -296,12 +296,8 @@ impl<'a> Parser<'a, '_> {
                     Some(b'$') => Ok(Indented::Escaped(b"$", start + 3)),
                     Some(b'\'') => Ok(Indented::Escaped(b"''", start + 3)),
                     Some(b'\\') => match src.get(start + 3) {
-                        None => Err(unclosed(
-                            open,
-                            "the indented string",
-                            "indented string or '${' or end of an indented string",
-                        )
-                        .hint("close it with \"''\"")),
+                        // Nothing is escaped: it is the end, and a backslash behind it.
+                        None => Ok(Indented::Close),
                         Some(&c) => Ok(Indented::Escaped(
                             self.arena.alloc_slice_copy(&[unescape(c)]),
                             start + 4,
