@@ -4,8 +4,10 @@ use std::collections::VecDeque;
 
 use rustc_hash::FxHashSet;
 
+use xbuild_syntax::symbol::Symbol;
+
 use crate::Evaluator;
-use crate::error::Result;
+use crate::error::{EvalError, Result};
 use crate::position::Pos;
 use crate::value::{Builtin, Value, ValueKind};
 
@@ -52,15 +54,11 @@ fn generic_closure(ev: &mut Evaluator, args: &[Value], _pos: Pos) -> Result<Valu
                 return Err(error.context(Pos::NONE, format!("in genericClosure element {shown}")));
             }
         };
+        let element_key = ev.force(element_key, Pos::NONE)?;
         match keys.insert(ev, element_key) {
             Ok(true) => result.push(element),
             Ok(false) => continue,
-            Err(error) => {
-                let shown = ev.show_for_error(element);
-                return Err(
-                    error.context(Pos::NONE, format!("while checking key of element {shown}"))
-                );
-            }
+            Err(error) => return Err(not_compared(ev, error, element, element_key, key, &result)),
         }
         match new_elements(ev, operator, element) {
             Ok(elements) => work.extend(elements),
@@ -76,14 +74,33 @@ fn generic_closure(ev: &mut Evaluator, args: &[Value], _pos: Pos) -> Result<Valu
     Ok(ev.list(&result))
 }
 
-fn element_key(
-    ev: &mut Evaluator,
-    element: Value,
-    key: xbuild_syntax::symbol::Symbol,
-) -> Result<Value> {
+fn element_key(ev: &mut Evaluator, element: Value, key: Symbol) -> Result<Value> {
     let attrs = ev.force_attrs(element, Pos::NONE, "")?;
-    let key = ev.required_attr(attrs, key, Pos::NONE, "")?;
-    ev.force(key.value, Pos::NONE)
+    Ok(ev.required_attr(attrs, key, Pos::NONE, "")?.value)
+}
+
+/// The error of a key that cannot be compared with that of one of the elements `before`.
+#[cold]
+fn not_compared(
+    ev: &mut Evaluator,
+    error: EvalError,
+    element: Value,
+    element_key: Value,
+    key: Symbol,
+    before: &[Value],
+) -> EvalError {
+    let shown = ev.show_for_error(element);
+    for &other in before {
+        if let Ok(other_key) = self::element_key(ev, other, key)
+            && ev.less(element_key, other_key, Pos::NONE).is_err()
+        {
+            let other = ev.show_for_error(other);
+            return error
+                .around(Pos::NONE, format!("with element {other}"))
+                .around(Pos::NONE, format!("while comparing element {shown}"));
+        }
+    }
+    error.around(Pos::NONE, format!("while checking key of element {shown}"))
 }
 
 fn new_elements(ev: &mut Evaluator, operator: Value, element: Value) -> Result<Vec<Value>> {

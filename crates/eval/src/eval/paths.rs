@@ -82,7 +82,7 @@ impl Evaluator {
         let shown = source.display();
         if path.ends_with(b".drv") {
             return Err(EvalError::new(
-                pos,
+                Pos::NONE,
                 format!("file names are not allowed to end in '.drv' ('{shown}')"),
             ));
         }
@@ -95,11 +95,11 @@ impl Evaluator {
             Ok(None) => {
                 let real = self.without_links_before(source);
                 return Err(EvalError::new(
-                    pos,
+                    Pos::NONE,
                     format!("path '{}' does not exist", real.display()),
                 ));
             }
-            Err(error) => return Err(EvalError::new(pos, error.to_string())),
+            Err(error) => return Err(EvalError::new(Pos::NONE, error.to_string())),
         }
         let added = self.host.add_path(
             &name,
@@ -111,7 +111,7 @@ impl Evaluator {
         );
         let store_path = match added {
             Ok(store_path) => store_path,
-            Err(error) => return Err(EvalError::new(pos, error.to_string())),
+            Err(error) => return Err(EvalError::new(Pos::NONE, error.to_string())),
         };
         self.allow(Path::new(&store_path.to_string()));
         let symbol = self.symbols.intern(store_path.to_string().as_bytes());

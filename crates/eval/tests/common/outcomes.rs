@@ -22,18 +22,26 @@ use xbuild_eval::{Evaluator, Pos, Settings, stack};
 /// The printed value, or the first line of the error.
 pub(crate) type Outcome = Result<String, String>;
 
+/// What messages of Nix begin with that are said in other words, and what is in ours.
+const OTHER_WORDS: &[(&str, &str)] = &[
+    ("while parsing TOML: ", "while parsing TOML: "),
+    ("invalid regular expression", "invalid regular expression"),
+    // Nothing is built in these tests.
+    ("Cannot build '", "nothing is built here"),
+    // The number is that of a buffer.
+    ("read of ", "Is a directory"),
+];
+
+/// Whether a failure of stock Nix is told in other words here.
+#[allow(dead_code)]
+pub(crate) fn in_other_words(theirs: &Outcome) -> bool {
+    let start = |(start, _): &(&str, &str)| theirs.as_ref().is_err_and(|it| it.starts_with(start));
+    OTHER_WORDS.iter().any(start)
+}
+
 /// Whether xbuild's outcome is that of stock Nix: the same value, or a message with Nix's text, which may go on with what
 /// helps. Some messages are said in other words.
 pub(crate) fn agree(ours: &Outcome, theirs: &Outcome) -> bool {
-    // Nix's end, and what is in ours.
-    const OTHER_WORDS: &[(&str, &str)] = &[
-        ("while parsing TOML: ", "while parsing TOML: "),
-        ("invalid regular expression", "invalid regular expression"),
-        // Nothing is built in these tests.
-        ("Cannot build '", "nothing is built here"),
-        // The number is that of a buffer.
-        ("read of ", "Is a directory"),
-    ];
     match (ours, theirs) {
         (Ok(ours), Ok(theirs)) => ours == theirs,
         (Err(ours), Err(theirs)) => {
@@ -49,7 +57,7 @@ pub(crate) fn agree(ours: &Outcome, theirs: &Outcome) -> bool {
 }
 
 /// A text in which functions are what is not evaluated: xbuild does not know which of them were asked for.
-fn without_functions(text: &str) -> String {
+pub(crate) fn without_functions(text: &str) -> String {
     let mut out = String::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('«') {

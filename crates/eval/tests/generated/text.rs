@@ -293,7 +293,6 @@ fn flake_ref(random: &mut Random) -> String {
         "lastModified=12",
         "revCount=x",
         "foo=bar",
-        "x",
         "a=%41",
         "rev=abc",
         "=",

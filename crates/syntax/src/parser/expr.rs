@@ -170,9 +170,9 @@ impl<'a> Parser<'a, '_> {
         let body = self.expr()?;
         // Whatever is wrong in the body is told first.
         if let Some(span) = dynamic {
-            return Err(SyntaxError::new(SyntaxErrorKind::DynamicLet, span).hint(
-                "bind a set instead, and select from it: 'let s = { ${name} = …; }; in s.${name}'",
-            ));
+            return Err(SyntaxError::new(SyntaxErrorKind::DynamicLet, keyword)
+                .note(span, "this name is computed")
+                .hint("bind a set instead, and select from it: 'let s = { ${name} = …; }; in s.${name}'"));
         }
         let span = self.span_from(keyword.start);
         self.set_height(attrs_height.max(self.height) + 1, span)?;
