@@ -235,7 +235,7 @@ yes=1
         assert_eq!(name_of(built.line()), "ifd-42");
         assert_eq!(world.read(built.line()), "from a file\n");
         world.write("failing.nix", r#"import (import ./run.nix "broken" "exit 3" { })"#);
-        world.xbuild(&["realise", "./failing.nix"]).fails(1).says(&["broken.drv", "exit code 3"]);
+        world.xbuild(&["realise", "./failing.nix"]).fails(100).says(&["broken.drv", "exit code 3"]);
     }
 
     fn what_no_installable_names(world) {

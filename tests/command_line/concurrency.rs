@@ -85,6 +85,19 @@ for_each_user! {
         assert!(leftovers(world).is_empty(), "{:?}", leftovers(world));
     }
 
+    /// Under `nohup`, the end of the terminal is not the end of a build.
+    fn a_hangup_that_is_ignored(world) {
+        let (directory, options) = shared(world);
+        let go = directory.join("go");
+        world.write("default.nix", r#"import ./run.nix "goes-on" "echo started; while ! [ -e /shared/go ]; do sleep 0.1; done; echo >$out" { }"#);
+        let script = format!(
+            "trap '' HUP; $xbuild realise --no-out-link -L {} . 2>said & until grep -q started said; do sleep 0.05; done; kill -HUP $!; sleep 0.3; touch {}; wait $!",
+            options.join(" "),
+            go.display()
+        );
+        assert!(world.shell(&script).succeeds().line().ends_with("-goes-on"));
+    }
+
     fn interrupted_download(world) {
         let (port, connections) = web_server();
         world.write(

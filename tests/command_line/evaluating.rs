@@ -56,7 +56,9 @@ for_each_user! {
         world.xbuild(&["eval", "--json", "-E", "x: x"]).fails(1);
         world.xbuild(&["eval", "-E", "<not-there>"]).fails(1).says(&["not-there"]);
         world.xbuild(&["eval", "--json", "--raw", "-E", "1"]).fails(2);
-        world.xbuild(&["eval"]).fails(2);
+        // Where nothing is named, it is the current directory, and with -A its file.
+        world.xbuild(&["eval"]).fails(1).says(&["on purpose"]);
+        assert_eq!(world.xbuild(&["eval", "-A", "good"]).succeeds().line(), "1");
     }
 
     /// The same `.drv` paths, whatever the way to name them.
@@ -136,6 +138,10 @@ for_each_user! {
             "--find-file x/file nix/fetchurl.nix",
             "--find-file x/file nowhere x -I x=./dir",
             "--eval -E '1' 'throw \"second\"'",
+            "--eval -E 1 -E 2",
+            "--eval -E",
+            "-E",
+            "--eval -E 'toString <nix/fetchurl.nix>'",
             "--eval fun.nix -A v --arg n 1 --arg n 2",
             "--eval --json -E '{ a = 1 + 1; }'",
             "--eval --json -E '[ 1 (x: x) ]'",

@@ -230,13 +230,18 @@ error: build of /nix/store/HASH-broken.drv failed
 
     fn few_file_descriptors(world) {
         world.write("default.nix", r#"import ./run.nix "few" "echo >$out" { }"#);
-        for limit in [10, 12, 14, 16, 18, 20, 22] {
+        for limit in [4, 10, 12, 14, 16, 18, 20, 22] {
             let script = format!("ulimit -n {limit}; exec timeout 60 \"$xbuild\" realise . --no-out-link");
             let failed = world.shell(&script).fails(1);
             let said = &failed.stderr;
             assert!(said.contains("open files"), "{limit}: {said}");
         }
         world.xbuild(&["realise", "."]).succeeds();
+        // The collector, too, comes to its end.
+        for limit in 10..20 {
+            let ran = world.shell(&format!("ulimit -n {limit}; exec timeout 60 \"$xbuild\" store gc"));
+            assert!(ran.code == 0 || ran.code == 1 && ran.stderr.contains("open files"), "{limit}: {}", ran.report());
+        }
         world.xbuild(&["store", "verify", "--check-contents"]).succeeds();
     }
 

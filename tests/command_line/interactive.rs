@@ -84,8 +84,20 @@ for_each_user! {
         for args in [&["-f", "deep.nix", "a.b"][..], &["-f", "deep.nix", "a", "a.b"], &["-E", "{ a.b.c = 1; }", "a.b"]] {
             assert_eq!(repl(world, args, "c\n").succeeds().stdout, "1\n\n");
         }
-        repl(world, &["-f", "deep.nix", "z"], "1\n").succeeds().says(&["Loading z...", "expected a set but found an integer: 3"]);
-        repl(world, &["-f", "deep.nix", "nosuch"], "1\n").succeeds().says(&["attribute 'nosuch'"]);
+        // What cannot be loaded ends it, as it ends `nix repl`.
+        for args in [&["nowhere.nix"][..], &["-E", "throw \"no\""], &["-f", "lib.nix", "nosuch"], &["lib.nix", "nowhere#x"]] {
+            let ran = repl(world, args, "1\n").fails(1).says(&["error: "]);
+            assert_eq!(ran.stdout, "", "{}", ran.report());
+        }
+        repl(world, &["-f", "deep.nix", "z"], "1\n").fails(1).says(&["Loading z...", "expected a set but found an integer: 3"]);
+        repl(world, &["-f", "deep.nix", "nosuch"], "1\n").fails(1).says(&["attribute 'nosuch'"]);
+        // A directory with a flake is that: the attributes of its outputs, or everything with `:lf`.
+        world.write("flake/flake.nix", "{ outputs = { self }: { x = 1; lib.y = 2; }; }");
+        for args in [&["path:./flake"][..], &["path:./flake#"]] {
+            assert_eq!(repl(world, args, "x + lib.y\n").succeeds().says(&["Added 2 variables."]).stdout, "3\n\n");
+        }
+        assert_eq!(repl(world, &["path:./flake#lib"], "y\n").succeeds().stdout, "2\n\n");
+        assert_eq!(repl(world, &[], ":lf path:./flake\noutputs.x + x\n").succeeds().stdout, "\n2\n\n");
         let ran = repl(world, &[], "l = import ./lib.nix { }\n:doc l.double\n:doc l.answer\n:doc builtins.map\n:doc map\n").succeeds();
         for text in ["Doubles.\n\nTwice.", "lib.nix:5:12", "Attribute `answer`", "The answer.", "Synopsis: builtins.map function list"] {
             assert!(ran.stdout.contains(text), "{text}\n{}", ran.report());

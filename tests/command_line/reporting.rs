@@ -123,6 +123,17 @@ for_each_user! {
             _ => None,
         });
         assert_eq!(last.unwrap(), [2, 4, 0, 1].map(Value::from), "done, expected, running, failed");
+        use nix_log::State::{Building, Built, Failed, Planned};
+        let states = nix_log::states(&lines);
+        for (name, expected) in [
+            ("-dep-1.0.drv", &[Planned, Building, Built][..]),
+            ("-top-2.0.drv", &[Planned, Building, Built]),
+            ("-bad.drv", &[Planned, Building, Failed]),
+            ("-after.drv", &[Planned]),
+        ] {
+            let (_, states) = states.iter().find(|(drv, _)| drv.ends_with(name)).unwrap();
+            assert_eq!(states, expected, "{name}\n{}", ran.report());
+        }
     }
 
     fn reports(world) {

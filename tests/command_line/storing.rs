@@ -188,6 +188,54 @@ step leftover $xbuild store gc --max-freed 1
         step("leftover", 0, &["0 store paths and 1 unfinished leftover deleted"]);
     }
 
+    /// A store on a medium that cannot be written: what it has can be used, and all else says why it cannot be.
+    fn a_read_only_disk(world) {
+        world.write("default.nix", r#"let run = import ./run.nix; in { small = run "small" "echo small >$out" { }; other = run "other" "echo >$out" { }; }"#);
+        let ran = world.shell(r#"mkdir disk
+exec unshare --map-root-user --mount sh -uc '
+mount -t tmpfs -o size=60M none disk
+export XBUILD_STORE=$PWD/disk/store
+exec 2>&1
+step() { echo "== $1"; shift; "$@"; echo "code $?"; }
+small=$($xbuild realise --no-out-link .#small 2>/dev/null)
+mount -o remount,bind,ro disk
+step built $xbuild realise --no-out-link .#small
+step planned $xbuild realise --dry-run .#small
+step evaluated $xbuild eval --raw .#small.outPath
+step new-name $xbuild eval --raw .#other.outPath
+step read $xbuild store cat $small
+step sound $xbuild store verify --check-contents
+step info $xbuild path-info -r $small
+step build $xbuild realise --no-out-link .#other
+step link $xbuild realise .#small
+step add $xbuild store add default.nix
+step gc $xbuild store gc
+'"#).succeeds();
+        let step = |name: &str, code: i32, texts: &[&str]| {
+            let said = ran.stdout.split("== ").find(|step| step.starts_with(&format!("{name}\n")));
+            let said = said.unwrap_or_else(|| panic!("no step {name}\n{}", ran.report()));
+            assert!(said.ends_with(&format!("code {code}\n")), "{name}\n{}", ran.report());
+            for text in texts {
+                assert!(said.contains(text), "{name} does not say `{text}`\n{}", ran.report());
+            }
+        };
+        for (name, text) in [
+            ("built", "-small\n"),
+            ("planned", ""),
+            ("evaluated", "-small"),
+            ("new-name", "-other"),
+            ("read", "small\n"),
+            ("sound", "all sound"),
+            ("info", "-small\n"),
+        ] {
+            step(name, 0, &[text]);
+        }
+        for name in ["build", "link", "add", "gc"] {
+            step(name, 1, &["is opened read-only", "mounted read-only: remount it, or use another store"]);
+        }
+        step("link", 1, &["--no-out-link"]);
+    }
+
     /// A limit of the size of files is an error that names the file, and not the end without a word.
     fn a_limit_of_the_size_of_files(world) {
         std::fs::write(world.write("big", ""), vec![0; 1 << 20]).unwrap();

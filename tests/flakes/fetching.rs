@@ -129,6 +129,23 @@ fn trees() {
     ] {
         places.same_error(&format!("builtins.{expression}"));
     }
+    // What is not what its hash says ends with a code of its own.
+    places.shell("echo x >file; tar cf archive.tar file");
+    let wrong = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    for expression in [
+        format!("fetchurl {{ url = \"file://{dir}/file\"; sha256 = \"{wrong}\"; }}"),
+        format!("fetchTarball {{ url = \"file://{dir}/archive.tar\"; sha256 = \"{wrong}\"; }}"),
+        format!(
+            "fetchTree {{ type = \"file\"; url = \"file://{dir}/file\"; narHash = \"sha256-{wrong}\"; }}"
+        ),
+        format!("fetchTree \"file://{dir}/archive.tar?narHash=sha256-{wrong}\""),
+        format!("path {{ path = ./file; sha256 = \"{wrong}\"; }}"),
+        format!("path {{ path = ./file; filter = _: _: true; sha256 = \"{wrong}\"; }}"),
+        "fetchurl \"file:///nowhere\"".to_owned(),
+        "fetchTarball \"file:///nowhere\"".to_owned(),
+    ] {
+        places.same_error(&format!("builtins.{expression}"));
+    }
     let lfs = places.ours(
         "",
         &[

@@ -55,6 +55,8 @@ impl Places {
         command
             .args(["--extra-experimental-features", FEATURES])
             .args(["--option", "flake-registry", ""])
+            // With it, the same command run again says less.
+            .args(["--option", "eval-cache", "false"])
             .args(args)
             .current_dir(self.world.path(dir))
             .env("NIX_CONF_DIR", oracle.join("conf"))
@@ -93,16 +95,65 @@ impl Places {
         ours.stdout
     }
 
-    /// Both fail for `args`, with the same message.
+    /// Both fail for `args`: with the same exit code and message, after they have printed the same.
     #[track_caller]
     pub(crate) fn same_failure(&self, dir: &str, args: &[&str]) -> String {
         let stock = self.stock(dir, args);
-        assert_ne!(stock.code, 0, "{}", stock.report());
         let ours = self.ours(dir, args);
-        assert_ne!(ours.code, 0, "{}", ours.report());
-        let (ours, stock) = (message(&ours.stderr), message(&stock.stderr));
-        assert_eq!(ours, stock, "{args:?}");
-        ours
+        assert_eq!(plain(&ours.stdout), plain(&stock.stdout), "{args:?}");
+        self.fail_alike(&ours, &stock)
+    }
+
+    /// The message of two commands that failed alike.
+    #[track_caller]
+    fn fail_alike(&self, ours: &Ran, stock: &Ran) -> String {
+        assert_ne!(stock.code, 0, "{}", stock.report());
+        assert_eq!(
+            ours.code,
+            stock.code,
+            "{}\n{}",
+            ours.report(),
+            stock.report()
+        );
+        // Its store is elsewhere, so paths in it are shown with another begin.
+        let stock_root = self.world.root().join("stock").display().to_string();
+        let expected = message(&stock.stderr).replace(&stock_root, "");
+        let found = message(&ours.stderr);
+        assert_eq!(found, expected, "{}", ours.command);
+        found
+    }
+
+    /// Both end alike and print the same to stdout and stderr; notes are ours alone.
+    #[track_caller]
+    pub(crate) fn same_text(&self, dir: &str, args: &[&str]) {
+        let (stock, ours) = (self.stock(dir, args), self.ours(dir, args));
+        let stock_root = self.world.root().join("stock").display().to_string();
+        let said = |ran: &Ran| {
+            let text = plain(&ran.stderr).replace(&stock_root, "");
+            let lines = text.lines();
+            let lines = lines
+                .filter(|line| !line.starts_with("unpacking '") && !line.starts_with("note: "));
+            lines.collect::<Vec<_>>().join("\n")
+        };
+        assert_eq!(plain(&ours.stdout), plain(&stock.stdout), "{args:?}");
+        assert_eq!(said(&ours), said(&stock), "{args:?}");
+        assert_eq!(ours.code, stock.code, "{args:?}");
+    }
+
+    /// The messages of both for `args`, one after the other, when both fail or have something to say.
+    #[track_caller]
+    pub(crate) fn same_messages(&self, dir: &str, args: &[&str]) {
+        let stock_root = self.world.root().join("stock").display().to_string();
+        let messages = |ran: &Ran| -> Vec<String> {
+            plain(&ran.stderr)
+                .lines()
+                .map(|line| line.trim_start().replace(&stock_root, ""))
+                .filter(|line| line.starts_with("error: ") || line.starts_with("warning: "))
+                .collect()
+        };
+        let (stock, ours) = (self.stock(dir, args), self.ours(dir, args));
+        assert_eq!(messages(&ours), messages(&stock), "{}", ours.report());
+        assert_eq!(ours.code, stock.code, "{}", ours.report());
     }
 
     /// Both evaluate the expression to the same JSON.
@@ -120,14 +171,8 @@ impl Places {
     #[track_caller]
     pub(crate) fn same_error(&self, expression: &str) {
         let stock = self.stock("", &["eval", "--impure", "--json", "--expr", expression]);
-        assert_ne!(stock.code, 0, "{}", stock.report());
         let ours = self.ours("", &["eval", "--strict", "--json", "-E", expression]);
-        assert_ne!(ours.code, 0, "{}", ours.report());
-        assert_eq!(
-            message(&ours.stderr),
-            message(&stock.stderr),
-            "{expression}"
-        );
+        self.fail_alike(&ours, &stock);
     }
 }
 

@@ -209,6 +209,60 @@ fn is_store_path(text: &str) -> bool {
     hash.len() == 32 && !name.is_empty() && name.chars().all(of_name)
 }
 
+/// What nix-output-monitor shows of a derivation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    Planned,
+    Building,
+    Built,
+    Failed,
+}
+
+/// The states of each derivation, one after the other. The end of an activity is a success, unless a failure was told before: that is
+/// how nix-output-monitor learns how long builds take.
+pub fn states(lines: &[Line]) -> BTreeMap<String, Vec<State>> {
+    let mut states: BTreeMap<String, Vec<State>> = BTreeMap::new();
+    let mut building = BTreeMap::new();
+    let mut enter = |drv: &str, state, from: &[State]| {
+        let states = states.entry(drv.to_owned()).or_default();
+        if from.is_empty() || states.last().is_some_and(|last| from.contains(last)) {
+            states.push(state);
+        }
+    };
+    for line in lines {
+        match line {
+            Line::Message { level: 3, text } => {
+                let path = text.strip_prefix("  ").filter(|path| is_store_path(path));
+                if let Some(drv) = path.filter(|path| path.ends_with(".drv")) {
+                    enter(drv, State::Planned, &[]);
+                }
+            }
+            Line::Message { level: 0, text } => {
+                if let Some((drv, _)) = failure(text) {
+                    enter(drv, State::Failed, &[State::Building, State::Built]);
+                }
+            }
+            Line::Start {
+                id,
+                kind: 105,
+                fields,
+                ..
+            } => {
+                let drv = fields[0].as_str().unwrap_or_default();
+                building.insert(*id, drv);
+                enter(drv, State::Building, &[]);
+            }
+            Line::Stop { id } => {
+                if let Some(drv) = building.remove(id) {
+                    enter(drv, State::Built, &[State::Building]);
+                }
+            }
+            _ => {}
+        }
+    }
+    states
+}
+
 /// What nix-output-monitor makes of an error message: the derivation that failed, and its exit code.
 pub fn failure(message: &str) -> Option<(&str, i32)> {
     let (drv, rest) = message

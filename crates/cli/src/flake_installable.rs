@@ -38,6 +38,17 @@ pub(crate) fn parse(text: &str) -> Result<(FlakeRef, String), Failure> {
     Ok(FlakeRef::parse_with_fragment(text, options, &mut notice)?)
 }
 
+/// The flake that a text names, where nothing may stand behind it.
+pub(crate) fn parse_whole(text: &str) -> Result<FlakeRef, Failure> {
+    let (reference, fragment) = parse(text)?;
+    if fragment.is_empty() {
+        return Ok(reference);
+    }
+    Err(Failure::text(format!(
+        "unexpected fragment '{fragment}' in flake reference '{text}'"
+    )))
+}
+
 /// The flake that a place names (an installable without `^…`), if it names one: a URL, a directory with a `flake.nix`, or one
 /// without `default.nix` below such a directory, or a name of a registry.
 pub(crate) fn named(session: &Session, place: &str) -> Result<Option<(FlakeRef, String)>, Failure> {
@@ -51,6 +62,17 @@ pub(crate) fn named(session: &Session, place: &str) -> Result<Option<(FlakeRef, 
     }
     let path = Path::new(if name.is_empty() { "." } else { name });
     if path.is_dir() {
+        // As with Nix, a bare name in front of `#` is one of a registry, whatever directories there are.
+        if path.join("flake.nix").exists()
+            && !path.join("default.nix").exists()
+            && place.contains('#')
+            && let Some(indirect) = indirect(place)
+        {
+            output::note(format!(
+                "warning: `{before}` is looked up in the flake registries; write `./{before}` for the directory"
+            ));
+            return Ok(Some(indirect));
+        }
         if path.join("flake.nix").exists() || before.contains('?') {
             return parse(place_of(place, name, path).as_str()).map(Some);
         }
@@ -67,11 +89,7 @@ pub(crate) fn named(session: &Session, place: &str) -> Result<Option<(FlakeRef, 
             Ok(None)
         };
     }
-    let id = name.split('/').next().unwrap_or_default();
-    if !is_flake_id(id) {
-        return Ok(None);
-    }
-    let Ok((reference, fragment)) = parse(place) else {
+    let Some((reference, fragment)) = indirect(place) else {
         return Ok(None);
     };
     // A name alone may be a slip: only a registry makes it a flake.
@@ -80,6 +98,16 @@ pub(crate) fn named(session: &Session, place: &str) -> Result<Option<(FlakeRef, 
         return Ok(Some((reference, fragment)));
     }
     Ok(None)
+}
+
+/// The flake that a place names by a name of a registry, if it does.
+fn indirect(place: &str) -> Option<(FlakeRef, String)> {
+    let id = place.split(['#', '?', '/']).next().unwrap_or_default();
+    if !is_flake_id(id) {
+        return None;
+    }
+    let (reference, fragment) = parse(place).ok()?;
+    (!reference.input.is_direct()).then_some((reference, fragment))
 }
 
 /// The same place such that it cannot be taken for the name of a flake in a registry.
@@ -273,21 +301,29 @@ pub(crate) fn wanted(
     })
 }
 
+/// A flake, as `builtins.getFlake` gives it, whatever the settings say of experiments. No lock file is written.
+pub(crate) fn flake(ev: &mut Evaluator, reference: &FlakeRef) -> Result<Value, Problem> {
+    let shown = reference.show();
+    let Some(flakes) = ev.flakes.clone() else {
+        return Err(Failure::text(format!("'{shown}' is a flake, and there are none here")).into());
+    };
+    for feature in ["flakes", "fetch-tree"] {
+        if !ev.settings.has_feature(feature) {
+            ev.settings.features.push(feature.to_owned());
+        }
+    }
+    Ok(flakes.get_flake(ev, &shown, Pos::NONE)?)
+}
+
 /// An output of a flake, under the rules of an evaluator that others use as well. No lock file is written.
 pub(crate) fn value(
     ev: &mut Evaluator,
     reference: &FlakeRef,
     name: &str,
 ) -> Result<Value, Problem> {
-    let shown = reference.show();
-    let Some(flakes) = ev.flakes.clone() else {
-        return Err(Failure::text(format!("'{shown}' is a flake, and there are none here")).into());
-    };
-    if !ev.settings.has_feature("flakes") {
-        ev.settings.features.push("flakes".to_owned());
-    }
-    let flake = flakes.get_flake(ev, &shown, Pos::NONE)?;
+    let flake = flake(ev, reference)?;
     let outputs = outputs::of_flake(ev, flake)?;
+    let shown = reference.show();
     let paths = attr_paths(name, &ev.settings.system.clone());
     Ok(outputs::select(ev, outputs, &shown, &paths)?.0)
 }

@@ -189,6 +189,14 @@ pub(crate) fn expression(session: &Session, name: &str) -> Result<(Expression, S
     }
 }
 
+/// What is named; where nothing is, that is the current directory.
+pub(crate) fn or_here(names: &[String], source: &Source) -> Vec<String> {
+    if names.is_empty() && given(source).is_none() && source.attributes.is_empty() {
+        return vec![".".to_owned()];
+    }
+    names.to_owned()
+}
+
 /// The expression that options give, from which the arguments then choose.
 fn given(source: &Source) -> Option<Expression> {
     match (&source.file, &source.expr) {

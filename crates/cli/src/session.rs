@@ -106,8 +106,9 @@ impl Session {
         };
         let root = store_root(common)?;
         let store = match Store::open(&root, options(None)) {
-            // What only looks can do so in a store of somebody else's, or on a medium that cannot be written.
-            Err(error) if !builds && !matches!(error, xbuild_store::Error::Interrupted) => {
+            // What only looks can do so in a store of somebody else's, or on a medium that cannot be written; and what is built
+            // already needs no building.
+            Err(error) if !matches!(error, xbuild_store::Error::Interrupted) => {
                 let error = Arc::new(error);
                 Store::open(&root, options(Some(Arc::clone(&error))))
                     .map_err(|_| Failure::text(error.to_string()))?

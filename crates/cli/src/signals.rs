@@ -1,6 +1,6 @@
-//! Ctrl-C and SIGTERM: the first asks running builds to stop cleanly, the second ends the process at once (and with it
+//! Ctrl-C, SIGTERM and SIGHUP: the first asks running builds to stop cleanly, the second ends the process at once (and with it
 //! every build, whose life is tied to this process). Where nothing is being built, the first one does: whatever a store is in the
-//! middle of, it bears being ended (see `xbuild-store`).
+//! middle of, it bears being ended (see `xbuild-store`). A SIGHUP that whoever started this process ignores (`nohup`) stays ignored.
 //!
 //! And SIGXFSZ: a write beyond the limit of a file's size (`ulimit -f`) is an error like others, and not the end.
 
@@ -39,9 +39,23 @@ fn start(work: impl FnOnce(Signals) + Send + 'static) -> std::io::Result<()> {
         });
     if started.is_ok() {
         // The thread only ends with the process.
-        let _ = sender.send(Signals::new([SIGINT, SIGTERM, SIGHUP])?);
+        let mut signals = vec![SIGINT, SIGTERM];
+        if !is_ignored(SIGHUP) {
+            signals.push(SIGHUP);
+        }
+        let _ = sender.send(Signals::new(signals)?);
     }
     Ok(())
+}
+
+/// Whether this process was started with `signal` ignored, as `/proc` tells it: a mask in hexadecimal, the first signal its lowest bit.
+fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:"))
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
 }
 
 /// Starts the thread that waits for signals and sets `cancel`; `runs` counts what must be waited for.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use rustix::fs::{Access, StatVfsMountFlags, access, statvfs};
 use xbuild_fetch::Fetcher;
+use xbuild_sandbox::Hierarchy;
 
 use crate::{Check, State};
 
@@ -22,10 +23,13 @@ const ON_EVERY_MIRROR: &str = "mirror://debian/dists/bookworm/Release.gpg";
 /// Whether the builds that run at once have the memory they are likely to want.
 pub(crate) fn memory(max_jobs: usize) -> Check {
     let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    judge_memory(&text, max_jobs)
+    let groups = Hierarchy::of_process();
+    let limit = groups.and_then(|groups| groups.memory_limit().zip(groups.memory_left()));
+    judge_memory(&text, limit, max_jobs)
 }
 
-fn judge_memory(meminfo: &str, max_jobs: usize) -> Check {
+/// With the limit of the control groups and what it leaves.
+fn judge_memory(meminfo: &str, limit: Option<(u64, u64)>, max_jobs: usize) -> Check {
     let name = "memory";
     let field = |key: &str| {
         let line = meminfo.lines().find_map(|line| line.strip_prefix(key))?;
@@ -40,7 +44,21 @@ fn judge_memory(meminfo: &str, max_jobs: usize) -> Check {
             "mount /proc",
         );
     };
-    let found = format!("{} of {} available", gib(available), gib(total));
+    let (found, available) = match limit {
+        Some((limit, left)) if left < available => (
+            format!(
+                "{} of the {} that the control group may have, on a machine with {}",
+                gib(left),
+                gib(limit),
+                gib(total)
+            ),
+            left,
+        ),
+        _ => (
+            format!("{} of {} available", gib(available), gib(total)),
+            available,
+        ),
+    };
     let fits = (available / FOR_A_BUILD).max(1);
     if max_jobs as u64 > fits {
         return Check::bad(
@@ -153,15 +171,26 @@ mod tests {
     #[test]
     fn memory_is_weighed_against_the_builds() {
         let meminfo = "MemTotal:       16777216 kB\nMemFree: 1 kB\nMemAvailable:    4194304 kB\n";
-        let found = judge_memory(meminfo, 4);
+        let found = judge_memory(meminfo, None, 4);
         assert_eq!(
             (found.state, found.found.as_str()),
             (State::Ok, "4.0 GiB of 16.0 GiB available")
         );
-        let found = judge_memory(meminfo, 5);
+        let found = judge_memory(meminfo, None, 5);
         assert_eq!(found.state, State::Warning);
         assert!(found.remedy.unwrap().contains("--max-jobs 4"));
-        assert_eq!(judge_memory("", 1).state, State::Warning);
+        assert_eq!(judge_memory("", None, 1).state, State::Warning);
+        // Limits of control groups count where they leave less.
+        assert_eq!(
+            judge_memory(meminfo, Some((8 * GIB, 5 * GIB)), 4).state,
+            State::Ok
+        );
+        let found = judge_memory(meminfo, Some((3 * GIB, 2 * GIB)), 4);
+        assert_eq!(
+            found.found,
+            "2.0 GiB of the 3.0 GiB that the control group may have, on a machine with 16.0 GiB, for 4 builds at once"
+        );
+        assert!(found.remedy.unwrap().contains("--max-jobs 2"));
     }
 
     #[test]

@@ -237,8 +237,18 @@ impl Evaluator {
 
     fn found_derivation(&mut self, attrs: Attrs, attr_path: String) -> Result<FoundDerivation> {
         let known = self.known;
+        let Some(name) = attrs.get(known.name) else {
+            return Err(EvalError::new(Pos::NONE, "derivation name missing"));
+        };
+        let name = self.force_string_no_context(
+            name.value,
+            name.pos,
+            "while evaluating the `name` attribute of a derivation",
+        )?;
+        let name = String::from_utf8_lossy(name.bytes()).into_owned();
         let Some(drv_path) = attrs.get(known.drv_path) else {
-            return Err(self.missing_attr(attrs, known.drv_path, Pos::NONE));
+            let message = "derivation does not contain a 'drvPath' attribute";
+            return Err(EvalError::new(Pos::NONE, message));
         };
         let mut context = ContextSet::new();
         let text = self.coerce_to_path(
@@ -248,24 +258,18 @@ impl Evaluator {
             "while evaluating the `drvPath` attribute of a derivation",
         )?;
         let text = String::from_utf8_lossy(&text).into_owned();
-        let drv_path = StorePath::parse(&text)
+        let store_path = StorePath::parse(&text)
             .map_err(|error| EvalError::new(drv_path.pos, error.to_string()))?;
-        let name = match attrs.get(known.name) {
-            Some(attr) => {
-                let name = self.force_string(
-                    attr.value,
-                    attr.pos,
-                    "while evaluating the `name` attribute of a derivation",
-                )?;
-                String::from_utf8_lossy(name.bytes()).into_owned()
-            }
-            None => String::new(),
-        };
+        if !store_path.is_derivation() {
+            let base = store_path.base_name();
+            let message = format!("store path '{base}' is not a valid derivation path");
+            return Err(EvalError::new(drv_path.pos, message));
+        }
         let outputs = self.wanted_outputs(attrs)?;
         Ok(FoundDerivation {
             attr_path,
             name,
-            drv_path,
+            drv_path: store_path,
             outputs,
         })
     }

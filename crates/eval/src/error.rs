@@ -4,6 +4,7 @@ use std::fmt;
 
 use xbuild_syntax::{Sources, SyntaxError};
 
+use crate::host::HostError;
 use crate::position::Pos;
 
 /// The result of an evaluation step.
@@ -46,6 +47,8 @@ pub struct ErrorData {
     pub suggestions: Vec<String>,
     /// What the parser says, if that is where it comes from.
     pub syntax: Option<SyntaxError>,
+    /// The exit code of a command that ends with it: 1, but for what was fetched or built and went wrong there.
+    pub exit_code: u8,
 }
 
 /// One "while …" of a trace.
@@ -90,7 +93,16 @@ impl EvalError {
             trace: Vec::new(),
             suggestions: Vec::new(),
             syntax: None,
+            exit_code: 1,
         }))
+    }
+
+    /// What the host could not do.
+    #[cold]
+    pub fn host(pos: Pos, error: &HostError) -> Self {
+        let mut this = Self::new(pos, error.to_string());
+        this.0.exit_code = error.exit_code();
+        this
     }
 
     /// A text that is not of the language; the parser's error tells more places and what to do.

@@ -12,26 +12,55 @@ use xbuild_flake_ref::Input;
 pub use xbuild_store_model::nar::FileType;
 use xbuild_store_model::{FileIngestionMethod, Hash, HashAlgo, StorePath};
 
+pub use crate::origin::Origin;
+
 /// Why the host could not do something; the text is for users and names the thing.
 #[derive(Debug)]
-pub struct HostError(pub Box<dyn std::error::Error + Send + Sync>);
+pub struct HostError {
+    cause: Box<dyn std::error::Error + Send + Sync>,
+    exit_code: u8,
+}
 
 impl HostError {
     /// An error with a text.
     pub fn new(message: impl Into<String>) -> Self {
-        Self(message.into().into())
+        Self {
+            cause: message.into().into(),
+            exit_code: 1,
+        }
+    }
+
+    /// The same, for which a command ends with another exit code than 1.
+    #[must_use]
+    pub fn with_exit_code(self, exit_code: u8) -> Self {
+        Self { exit_code, ..self }
+    }
+
+    /// The exit code of a command that ends with it.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        self.exit_code
+    }
+
+    /// The error itself.
+    #[must_use]
+    pub fn into_cause(self) -> Box<dyn std::error::Error + Send + Sync> {
+        self.cause
     }
 }
 
 impl fmt::Display for HostError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        self.cause.fmt(f)
     }
 }
 
 impl<E: std::error::Error + Send + Sync + 'static> From<E> for HostError {
     fn from(error: E) -> Self {
-        Self(Box::new(error))
+        Self {
+            cause: Box::new(error),
+            exit_code: 1,
+        }
     }
 }
 
@@ -69,6 +98,8 @@ pub struct FetchedTree {
     pub path: StorePath,
     /// What was fetched, with everything that is known of it: `narHash`, `rev`, `lastModified` …
     pub input: Input,
+    /// What its files are called in messages, if not by their paths in the store.
+    pub origin: Option<Origin>,
 }
 
 /// Which registries may say what an indirect input stands for.

@@ -19,7 +19,6 @@ use crate::eval::canonical_path;
 use crate::host::FileType;
 use crate::parse_ahead::{Named, ParseAhead};
 use crate::position::{Base, Pos};
-use crate::print::shown_path;
 use crate::string::{ContextElem, ContextSet};
 use crate::value::{Builtin, Value};
 
@@ -205,7 +204,7 @@ impl Evaluator {
         self.force(value, pos).map_err(|error| {
             error.context(
                 Pos::NONE,
-                format!("while evaluating the file '{}':", file.display()),
+                format!("while evaluating the file '{}':", self.shown_file(&file)),
             )
         })
     }
@@ -221,7 +220,7 @@ impl Evaluator {
             );
         }
         self.check_readable(file, pos)?;
-        let name = file.to_string_lossy().into_owned();
+        let name = self.shown_file(file);
         let ahead = self.parse_ahead.as_mut();
         if let Some(parsed) = ahead.and_then(|ahead| ahead.take(file)) {
             let id = self.sources.add(name, Arc::clone(&parsed.text));
@@ -232,10 +231,7 @@ impl Evaluator {
         let text = match self.host.read_file(file) {
             Ok(text) => text,
             Err(_) if matches!(self.host.file_type(file), Ok(None)) => {
-                return Err(EvalError::new(
-                    pos,
-                    format!("path '{}' does not exist", file.display()),
-                ));
+                return Err(EvalError::new(pos, self.missing_contents(file)));
             }
             Err(error) => return Err(EvalError::new(pos, error.to_string())),
         };
@@ -262,10 +258,7 @@ impl Evaluator {
                 Some(FileType::Directory) => return Ok(file.join("default.nix")),
                 Some(_) => return Ok(file),
                 None => {
-                    let shown = shown_path(file.as_os_str().as_bytes());
-                    let shown = String::from_utf8_lossy(&shown);
-                    let message = format!("path '{shown}' does not exist");
-                    return Err(EvalError::new(pos, message));
+                    return Err(EvalError::new(pos, self.missing_file(&file)));
                 }
             }
         }

@@ -26,7 +26,7 @@ impl Evaluator {
         }
         Err(EvalError::new(
             Pos::NONE,
-            format!("file '{}' must be an attribute set", file.display()),
+            format!("file '{}' must be an attribute set", self.shown_file(file)),
         ))
     }
 

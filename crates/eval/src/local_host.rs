@@ -214,7 +214,7 @@ impl Host for LocalHost {
                         None => nar::write_path(&real, &mut hasher)?,
                         Some(filter) => {
                             let mut relative = |path: &Path, kind: FileType| {
-                                filter(&source.join(path), kind).map_err(|error| error.0)
+                                filter(&source.join(path), kind).map_err(HostError::into_cause)
                             };
                             nar::write_path_filtered(&real, &mut hasher, &mut relative)?
                         }

@@ -1,14 +1,11 @@
 //! Values as text: as `nix-instantiate --eval` prints them, and as error messages show them.
 
-use std::borrow::Cow;
-
 use rustc_hash::FxHashSet;
 
 use xbuild_syntax::symbol::Symbol;
 
 use crate::Evaluator;
 use crate::builtins::float_text;
-use crate::derivation::INTERNAL_FILES;
 use crate::error::Result;
 use crate::heap::Handle as _;
 use crate::position::Pos;
@@ -89,7 +86,7 @@ impl Evaluator {
             ValueKind::Lambda(_) => out.extend_from_slice(b"<LAMBDA>"),
             ValueKind::Builtin(_) => out.extend_from_slice(b"<PRIMOP>"),
             ValueKind::Partial(_) => out.extend_from_slice(b"<PRIMOP-APP>"),
-            _ => print_simple(value, usize::MAX, out),
+            _ => self.print_simple(value, usize::MAX, out),
         }
         Ok(())
     }
@@ -206,7 +203,7 @@ impl Evaluator {
                 };
                 out.extend_from_slice(format!("«partially applied primop {name}»").as_bytes());
             }
-            _ => print_simple(value, budget.string, out),
+            _ => self.print_simple(value, budget.string, out),
         }
     }
 
@@ -244,31 +241,25 @@ fn elided(count: usize, what: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(format!("«{count} {what}{plural} elided»").as_bytes());
 }
 
-/// Prints what is neither a set, a list nor a function.
-pub(crate) fn print_simple(value: Value, max_string: usize, out: &mut Vec<u8>) {
-    match value.kind() {
-        ValueKind::Int(int) => out.extend_from_slice(int.to_string().as_bytes()),
-        ValueKind::Float(float) => out.extend_from_slice(float_text::general(float).as_bytes()),
-        ValueKind::Bool(bool) => out.extend_from_slice(if bool { b"true" } else { b"false" }),
-        ValueKind::Null => out.extend_from_slice(b"null"),
-        ValueKind::String(string) => {
-            let bytes = string.bytes();
-            print_string(&bytes[..bytes.len().min(max_string)], out);
-            if bytes.len() > max_string {
-                out.push(b' ');
-                elided(bytes.len() - max_string, "byte", out);
+impl Evaluator {
+    /// Prints what is neither a set, a list nor a function.
+    pub(crate) fn print_simple(&self, value: Value, max_string: usize, out: &mut Vec<u8>) {
+        match value.kind() {
+            ValueKind::Int(int) => out.extend_from_slice(int.to_string().as_bytes()),
+            ValueKind::Float(float) => out.extend_from_slice(float_text::general(float).as_bytes()),
+            ValueKind::Bool(bool) => out.extend_from_slice(if bool { b"true" } else { b"false" }),
+            ValueKind::Null => out.extend_from_slice(b"null"),
+            ValueKind::String(string) => {
+                let bytes = string.bytes();
+                print_string(&bytes[..bytes.len().min(max_string)], out);
+                if bytes.len() > max_string {
+                    out.push(b' ');
+                    elided(bytes.len() - max_string, "byte", out);
+                }
             }
+            ValueKind::Path(path) => out.extend_from_slice(&self.shown_path(path.as_slice())),
+            _ => {}
         }
-        ValueKind::Path(path) => out.extend_from_slice(&shown_path(path.as_slice())),
-        _ => {}
-    }
-}
-
-/// A path as it is shown: the files that come with the language are called by the name that finds them.
-pub(crate) fn shown_path(path: &[u8]) -> Cow<'_, [u8]> {
-    match path.strip_prefix(INTERNAL_FILES.as_bytes()) {
-        Some(rest) => Cow::Owned([b"<nix", rest, b">"].concat()),
-        None => Cow::Borrowed(path),
     }
 }
 

@@ -20,14 +20,14 @@ const REPEATED: usize = 5;
 /// File, line and column.
 type Place = (String, u32, u32);
 
-/// The file that a program is told of: that of a path, or one that comes with the language.
-pub(crate) fn file_of<'p>(position: &xbuild_syntax::Position<'p>) -> Option<&'p str> {
-    let internal = position.file.strip_prefix("«nix-internal»");
-    let file = internal.unwrap_or(position.file);
-    file.starts_with('/').then_some(file)
-}
-
 impl Evaluator {
+    /// The file that a program is told of: that of a path, or one that comes with the language.
+    pub(crate) fn file_of(&self, position: &xbuild_syntax::Position<'_>) -> Option<String> {
+        let internal = position.file.strip_prefix("«nix-internal»");
+        let file = self.file_shown_as(internal.unwrap_or(position.file));
+        file.starts_with('/').then(|| file.into_owned())
+    }
+
     /// The one-byte span of a position.
     fn span(&self, pos: Pos) -> Option<Span> {
         let (source, start) = self.positions.resolve(pos)?;
@@ -61,7 +61,7 @@ impl Evaluator {
             return Value::NULL;
         };
         let position = self.sources.position(span);
-        let Some(file) = file_of(&position) else {
+        let Some(file) = self.file_of(&position) else {
             return Value::NULL;
         };
         let mut attrs = AttrsBuilder::new();
@@ -181,4 +181,5 @@ impl Evaluator {
 /// Indents all lines but the first by as much as stock Nix does, whether a trace stands before the message or not.
 fn indent(text: &str) -> String {
     text.replace('\n', "\n       ")
+        .replace("\n       \n", "\n\n")
 }

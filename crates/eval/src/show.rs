@@ -6,7 +6,7 @@ use crate::Evaluator;
 use crate::error::{ErrorKind, Result};
 use crate::heap::Handle as _;
 use crate::position::Pos;
-use crate::print::{identity, print_name, print_simple, print_string};
+use crate::print::{identity, print_name, print_string};
 use crate::value::{Value, ValueKind};
 
 /// How a value is shown.
@@ -105,19 +105,19 @@ impl Show {
                 self.coloured(MAGENTA, &text);
                 Ok(())
             }
-            ValueKind::Path(_) => self.simple(GREEN, value),
+            ValueKind::Path(_) => self.simple(ev, GREEN, value),
             ValueKind::Lambda(_) | ValueKind::Builtin(_) | ValueKind::Partial(_) => {
                 let text = ev.show_for_error(value);
                 self.coloured(BLUE, text.as_bytes());
                 Ok(())
             }
-            _ => self.simple(CYAN, value),
+            _ => self.simple(ev, CYAN, value),
         }
     }
 
-    fn simple(&mut self, colour: &str, value: Value) -> Result<()> {
+    fn simple(&mut self, ev: &Evaluator, colour: &str, value: Value) -> Result<()> {
         let mut text = Vec::new();
-        print_simple(value, usize::MAX, &mut text);
+        ev.print_simple(value, usize::MAX, &mut text);
         self.coloured(colour, &text);
         Ok(())
     }

@@ -23,7 +23,7 @@ pub enum FetchError {
         reason: String,
     },
     /// The server answered, but not with the file.
-    #[error("cannot download '{url}': the server answered {status}{meaning}", meaning = status_meaning(*.status))]
+    #[error("unable to download '{url}': HTTP error {status}{meaning}", meaning = status_meaning(*.status))]
     Status {
         /// The URL, after redirects.
         url: String,
@@ -31,7 +31,7 @@ pub enum FetchError {
         status: u16,
     },
     /// Connections failed or broke, as often as was to be tried, or in a way that does not get better.
-    #[error("cannot download '{url}' (tried {attempts} time{s}): {reason}", s = if *.attempts == 1 { "" } else { "s" })]
+    #[error("unable to download '{url}': {reason}{}", tried(*.attempts))]
     Transfer {
         /// The URL.
         url: String,
@@ -49,6 +49,16 @@ pub enum FetchError {
         expected: Box<Hash>,
         /// The hash of the content.
         got: Box<Hash>,
+    },
+    /// A file of this machine, named by a URL, cannot be opened. The first line is that of the library that stock Nix uses.
+    #[error("unable to download '{url}': Could not read a file:// file (37) Could not open file {path}\nhint: {source}", path = .path.display())]
+    Local {
+        /// The URL.
+        url: String,
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
     },
     /// A file could not be read or written.
     #[error("cannot {action} '{path}': {source}", path = .path.display())]
@@ -68,15 +78,23 @@ pub enum FetchError {
     },
 }
 
+fn tried(attempts: u32) -> String {
+    if attempts == 1 {
+        String::new()
+    } else {
+        format!("\nit was tried {attempts} times")
+    }
+}
+
 fn status_meaning(status: u16) -> &'static str {
     match status {
-        401 => " (it wants a login)",
-        403 => " (it refuses access)",
-        404 => " (there is no such file)",
-        407 => " (the proxy wants a login)",
-        410 => " (the file is gone)",
-        429 => " (too many requests)",
-        500..=599 => " (it has a problem of its own)",
+        401 => "\nhint: the server wants a login",
+        403 => "\nhint: the server refuses access",
+        404 => "\nhint: the server has no such file",
+        407 => "\nhint: the proxy wants a login",
+        410 => "\nhint: the file is gone",
+        429 => "\nhint: the server had too many requests",
+        500..=599 => "\nhint: the server has a problem of its own",
         _ => "",
     }
 }

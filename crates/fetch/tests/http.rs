@@ -227,7 +227,10 @@ fn a_wrong_hash_names_both_and_the_url_and_is_final() {
 fn a_missing_file_is_not_asked_for_again() {
     let server =
         Server::start(|_, _, stream| send(stream, "404 Not Found\r\nContent-Length: 4", b"nope"));
-    insta::assert_snapshot!(Client::new().error(&server, "x", None), @"cannot download 'http://SERVER/x': the server answered 404 (there is no such file)");
+    insta::assert_snapshot!(Client::new().error(&server, "x", None), @"
+    unable to download 'http://SERVER/x': HTTP error 404
+    hint: the server has no such file
+    ");
     assert_eq!(server.count(), 1);
 }
 
@@ -250,7 +253,10 @@ fn server_errors_are_tried_again() {
     assert_eq!(client.progress.last().unwrap().attempt, 3);
 
     let server = Server::start(|_, _, stream| send(stream, "500 Oops\r\nContent-Length: 0", b""));
-    insta::assert_snapshot!(Client::new().error(&server, "x", None), @"cannot download 'http://SERVER/x' (tried 3 times): the server answered 500 (it has a problem of its own)");
+    insta::assert_snapshot!(Client::new().error(&server, "x", None), @"
+    unable to download 'http://SERVER/x': HTTP error 500
+    it was tried 3 times
+    ");
     assert_eq!(server.count(), 3);
 }
 
@@ -348,7 +354,10 @@ fn a_wrong_range_is_not_used() {
 fn a_transfer_that_always_breaks_is_an_error() {
     let server =
         Server::start(|_, _, stream| send(stream, "200 OK\r\nContent-Length: 10", b"12345"));
-    insta::assert_snapshot!(Client::new().error(&server, "x", None), @"cannot download 'http://SERVER/x' (tried 3 times): the connection was closed before the file was complete");
+    insta::assert_snapshot!(Client::new().error(&server, "x", None), @"
+    unable to download 'http://SERVER/x': the connection was closed before the file was complete
+    it was tried 3 times
+    ");
 }
 
 #[test]
@@ -356,7 +365,7 @@ fn nonsense_is_an_error() {
     let server = Server::start(|_, _, stream| _ = stream.write_all(b"SSH-2.0-OpenSSH\r\n\r\n"));
     let error = Client::new().error(&server, "x", None);
     assert!(
-        error.starts_with("cannot download 'http://SERVER/x' (tried 3 times): "),
+        error.starts_with("unable to download 'http://SERVER/x': "),
         "{error}"
     );
 }
@@ -399,10 +408,10 @@ fn redirects_are_followed_and_end() {
     client.fetch(&server.url("a/start"), None).unwrap();
     assert_eq!(client.content(), b"the end");
     let error = |path| Client::new().error(&server, path, None);
-    insta::assert_snapshot!(error("loop"), @"cannot download 'http://SERVER/loop' (tried 1 time): 'http://SERVER/loop' redirects back to 'http://SERVER/loop', in a circle");
-    insta::assert_snapshot!(error("1"), @"cannot download 'http://SERVER/1' (tried 1 time): more than 10 redirects, the last one to 'http://SERVER/12'");
-    insta::assert_snapshot!(error("file"), @"cannot download 'http://SERVER/file' (tried 1 time): 'http://SERVER/file' redirects to 'file:///etc/passwd', which is not a URL that can be fetched");
-    insta::assert_snapshot!(error("none"), @"cannot download 'http://SERVER/none' (tried 1 time): 'http://SERVER/none' redirects to nowhere: the response has no Location");
+    insta::assert_snapshot!(error("loop"), @"unable to download 'http://SERVER/loop': 'http://SERVER/loop' redirects back to 'http://SERVER/loop', in a circle");
+    insta::assert_snapshot!(error("1"), @"unable to download 'http://SERVER/1': more than 10 redirects, the last one to 'http://SERVER/12'");
+    insta::assert_snapshot!(error("file"), @"unable to download 'http://SERVER/file': 'http://SERVER/file' redirects to 'file:///etc/passwd', which is not a URL that can be fetched");
+    insta::assert_snapshot!(error("none"), @"unable to download 'http://SERVER/none': 'http://SERVER/none' redirects to nowhere: the response has no Location");
 }
 
 #[test]
@@ -449,7 +458,10 @@ fn nobody_listens() {
         .unwrap_err()
         .to_string();
     let error = error.replace(&address, "SERVER");
-    insta::assert_snapshot!(error, @"cannot download 'http://SERVER/x' (tried 3 times): Connection refused (os error 111)");
+    insta::assert_snapshot!(error, @"
+    unable to download 'http://SERVER/x': Connection refused (os error 111)
+    it was tried 3 times
+    ");
 }
 
 #[test]
@@ -525,7 +537,10 @@ fn files_of_this_machine() {
     std::fs::remove_file(client.dest()).unwrap();
 
     let mut error = |url: &str| client.fetch(url, Some(b"other")).unwrap_err().to_string();
-    insta::assert_snapshot!(error("file:///nonexistent"), @"cannot read '/nonexistent': No such file or directory (os error 2)");
+    insta::assert_snapshot!(error("file:///nonexistent"), @"
+    unable to download 'file:///nonexistent': Could not read a file:// file (37) Could not open file /nonexistent
+    hint: No such file or directory (os error 2)
+    ");
     insta::assert_snapshot!(error("/"), @"cannot fetch '/': it is not a regular file");
     insta::assert_snapshot!(error("file://host/x"), @"cannot fetch 'file://host/x': a file:// URL must name an absolute path of this machine: file:///PATH");
     insta::assert_snapshot!(error("ftp://host/x"), @"cannot fetch 'ftp://host/x': supported are mirror://, http://, https:// and file://");

@@ -3,11 +3,10 @@
 use std::collections::BTreeSet;
 
 use xbuild_eval::value::{Attr, Value, ValueKind};
-use xbuild_eval::{EvalError, Evaluator, Result};
+use xbuild_eval::{EvalError, Evaluator, Pos, Result};
 use xbuild_store_model::StorePath;
 
 use crate::flake_nix::error;
-use crate::outputs::members;
 
 /// What is checked.
 #[derive(Debug, Clone)]
@@ -27,23 +26,36 @@ pub struct Checked {
     pub checks: Vec<(String, StorePath)>,
     /// Systems whose outputs were not looked at.
     pub omitted: BTreeSet<String>,
-    /// What is worth a warning.
-    pub warnings: Vec<String>,
-    /// Errors after which the check went on.
-    pub errors: Vec<EvalError>,
+    /// Whether there were errors, after which the check went on.
+    pub failed: bool,
 }
 
-/// Checks the outputs of a flake.
+/// What is told while the check goes on.
+#[derive(Debug)]
+pub enum Told<'a> {
+    /// What is worth a warning.
+    Warning(&'a str),
+    /// An error after which the check goes on.
+    Error(&'a EvalError),
+}
+
+/// Checks the outputs of a flake, in the order in which their names are first mentioned.
 ///
 /// # Errors
 /// If one is wrong; with [`CheckOptions::keep_going`] only if there are no outputs.
-pub fn check(ev: &mut Evaluator, outputs: Value, options: &CheckOptions) -> Result<Checked> {
+pub fn check(
+    ev: &mut Evaluator,
+    outputs: Value,
+    options: &CheckOptions,
+    tell: &dyn Fn(&Evaluator, Told<'_>),
+) -> Result<Checked> {
     let mut check = Check {
         ev,
         options,
+        tell,
         found: Checked::default(),
     };
-    let set = members(check.ev, outputs)?;
+    let set = attributes(check.ev, outputs)?;
     // First, as stock Nix does: it is evaluated under other rules there.
     let (jobs, others): (Vec<_>, Vec<_>) =
         set.into_iter().partition(|(name, _)| name == "hydraJobs");
@@ -59,7 +71,15 @@ pub fn check(ev: &mut Evaluator, outputs: Value, options: &CheckOptions) -> Resu
 struct Check<'a> {
     ev: &'a mut Evaluator,
     options: &'a CheckOptions,
+    tell: &'a dyn Fn(&Evaluator, Told<'_>),
     found: Checked,
+}
+
+/// The attributes of a set with their names, in the order in which these are first mentioned.
+fn attributes(ev: &mut Evaluator, value: Value) -> Result<Vec<(String, Attr)>> {
+    let set = ev.force_attrs(value, Pos::NONE, "")?;
+    let named = |attr: Attr| (ev.name(attr.name).into_owned(), attr);
+    Ok(set.iter().map(named).collect())
 }
 
 /// Outputs that are known and not checked.
@@ -88,10 +108,15 @@ const DEPRECATED: &[(&str, &str)] = &[
 ];
 
 impl Check<'_> {
+    fn warn(&self, text: &str) {
+        (self.tell)(self.ev, Told::Warning(text));
+    }
+
     fn report(&mut self, checked: Result<()>) -> Result<()> {
         match checked {
             Err(error) if self.options.keep_going => {
-                self.found.errors.push(error);
+                (self.tell)(self.ev, Told::Error(&error));
+                self.found.failed = true;
                 Ok(())
             }
             other => other,
@@ -101,7 +126,7 @@ impl Check<'_> {
     /// The attributes for the systems that are checked.
     fn systems(&mut self, value: Value) -> Result<Vec<(String, Attr)>> {
         let mut checked = Vec::new();
-        for (system, attr) in members(self.ev, value)? {
+        for (system, attr) in attributes(self.ev, value)? {
             if !system.contains('-') {
                 let place = self.ev.show_position(attr.pos);
                 let wrong = error(format!("'{system}' is not a valid system type, at {place}"));
@@ -124,7 +149,7 @@ impl Check<'_> {
         check: fn(&mut Self, &str, Attr) -> Result<()>,
     ) -> Result<()> {
         for (system, attr) in self.systems(value)? {
-            for (inner, attr) in members(self.ev, attr.value)? {
+            for (inner, attr) in attributes(self.ev, attr.value)? {
                 check(self, &format!("{name}.{system}.{inner}"), attr)?;
             }
         }
@@ -138,7 +163,7 @@ impl Check<'_> {
         value: Value,
         check: fn(&mut Self, &str, Attr) -> Result<()>,
     ) -> Result<()> {
-        for (inner, attr) in members(self.ev, value)? {
+        for (inner, attr) in attributes(self.ev, value)? {
             check(self, &format!("{name}.{inner}"), attr)?;
         }
         Ok(())
@@ -147,7 +172,7 @@ impl Check<'_> {
     fn output(&mut self, name: &str, attr: Attr) -> Result<()> {
         let value = self.ev.force(attr.value, attr.pos)?;
         if let Some((_, better)) = DEPRECATED.iter().find(|(old, _)| *old == name) {
-            self.found.warnings.push(format!(
+            self.warn(&format!(
                 "flake output attribute '{name}' is deprecated; use '{better}' instead"
             ));
         }
@@ -185,9 +210,7 @@ impl Check<'_> {
             "bundlers" => self.each_of_systems(name, value, Self::bundler),
             _ => {
                 if !UNCHECKED.contains(&name) {
-                    self.found
-                        .warnings
-                        .push(format!("unknown flake output '{name}'"));
+                    self.warn(&format!("unknown flake output '{name}'"));
                 }
                 Ok(())
             }
@@ -241,7 +264,7 @@ impl Check<'_> {
 
     fn app(&mut self, path: &str, attr: Attr) -> Result<()> {
         self.named("app definition", path, attr, |check| {
-            let attrs = members(check.ev, attr.value)?;
+            let attrs = attributes(check.ev, attr.value)?;
             for needed in ["type", "program"] {
                 let Some((_, attr)) = attrs.iter().find(|(name, _)| name == needed) else {
                     return Err(error(format!("app '{path}' lacks attribute '{needed}'")));
@@ -249,20 +272,16 @@ impl Check<'_> {
                 check.ev.force_string(attr.value, attr.pos, "")?;
             }
             match attrs.iter().find(|(name, _)| name == "meta") {
-                None => {
-                    let text = format!("app '{path}' lacks attribute 'meta'");
-                    check.found.warnings.push(text);
-                }
+                None => check.warn(&format!("app '{path}' lacks attribute 'meta'")),
                 Some((_, meta)) => {
-                    let meta = members(check.ev, meta.value)?;
+                    let meta = attributes(check.ev, meta.value)?;
                     match meta.iter().find(|(name, _)| name == "description") {
                         Some((_, attr)) => {
                             check.ev.force_string_no_context(attr.value, attr.pos, "")?;
                         }
-                        None => check
-                            .found
-                            .warnings
-                            .push(format!("app '{path}' lacks attribute 'meta.description'")),
+                        None => {
+                            check.warn(&format!("app '{path}' lacks attribute 'meta.description'"));
+                        }
                     }
                 }
             }
@@ -322,7 +341,7 @@ impl Check<'_> {
             if check.ev.is_derivation(set, attr.pos)? {
                 return Err(error("jobset should not be a derivation at top-level"));
             }
-            for (name, inner) in members(check.ev, attr.value)? {
+            for (name, inner) in attributes(check.ev, attr.value)? {
                 let path = format!("{path}.{name}");
                 let set = check.ev.force_attrs(inner.value, inner.pos, "")?;
                 if check.ev.is_derivation(set, inner.pos)? {
@@ -337,7 +356,7 @@ impl Check<'_> {
 
     fn template(&mut self, path: &str, attr: Attr) -> Result<()> {
         self.named("template", path, attr, |check| {
-            let attrs = members(check.ev, attr.value)?;
+            let attrs = attributes(check.ev, attr.value)?;
             let get = |wanted: &str| attrs.iter().find(|(name, _)| name == wanted);
             let lacks = |name: &str| error(format!("template '{path}' lacks attribute '{name}'"));
             let (_, place) = get("path").ok_or_else(|| lacks("path"))?;

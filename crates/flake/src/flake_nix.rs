@@ -317,7 +317,7 @@ impl Reader<'_> {
                     return Err(error(format!(
                         "input attribute path '{text}' at {} must be in the same source tree as {}",
                         self.ev.show_position(attr.pos),
-                        self.dir.display()
+                        self.ev.shown_file(&self.dir)
                     )));
                 }
                 Ok(format!("path:{}", relative(&self.dir, Path::new(&text))))

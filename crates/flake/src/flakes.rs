@@ -32,7 +32,7 @@ pub struct Flakes {
 }
 
 fn host_error(failed: &HostError) -> EvalError {
-    error(failed.to_string())
+    EvalError::host(Pos::NONE, failed)
 }
 
 impl Flakes {
@@ -155,7 +155,7 @@ impl Flakes {
             return Ok(());
         }
         let name = below(Path::new("/"), &resolved.subdir).join("flake.nix");
-        let name = name.strip_prefix("/").unwrap_or(&name).display();
+        let name = name.strip_prefix("/").unwrap_or(&name);
         let input = &resolved.input;
         let is_work_tree = input.scheme() == Some(Scheme::Git)
             && input.text("ref").is_none()
@@ -169,19 +169,14 @@ impl Flakes {
         let Some(work_tree) = work_tree else {
             return Err(error(match input.scheme() {
                 Some(Scheme::Path) => format!("path '{}' does not exist", file.display()),
-                _ => format!("path '«{}»/{name}' does not exist", fetched.show()),
+                _ => format!(
+                    "path '«{}»/{}' does not exist",
+                    fetched.show(),
+                    name.display()
+                ),
             }));
         };
-        let shown = work_tree.display();
-        Err(error(
-            if work_tree.join(&resolved.subdir).join("flake.nix").exists() {
-                format!(
-                    "Path '{name}' in the repository \"{shown}\" is not tracked by Git.\n\nTo make it visible to Nix, run:\n\ngit -C \"{shown}\" add \"{name}\""
-                )
-            } else {
-                format!("Path '{name}' does not exist in Git repository \"{shown}\".")
-            },
-        ))
+        Err(error(ev.missing_in_work_tree(&work_tree, name)))
     }
 
     pub(crate) fn read_lock_file(
@@ -209,7 +204,7 @@ impl Flakes {
                 }
             }
         };
-        let name = file.display().to_string();
+        let name = ev.shown_file(file);
         LockFile::parse(&text, &name, &mut |text| self.warn(ev, &text)).map_err(error)
     }
 }

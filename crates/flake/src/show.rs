@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value as Json;
-use xbuild_eval::value::{Value, ValueKind};
+use xbuild_eval::value::{Attr, Value, ValueKind};
 use xbuild_eval::{EvalError, Evaluator, Pos, Result};
 
 use crate::flake_nix::error;
@@ -22,40 +22,36 @@ pub struct ShowOptions {
     pub system: String,
 }
 
-/// What is to be printed.
-#[derive(Debug, Default)]
-pub struct Shown {
-    /// Lines for people.
-    pub lines: Vec<String>,
-    /// JSON.
-    pub json: Json,
+/// Something to be printed.
+#[derive(Debug)]
+pub enum Told {
+    /// A line for people, of the tree.
+    Line(String),
     /// What is worth a warning.
-    pub warnings: Vec<String>,
+    Warning(String),
 }
 
-/// Shows the outputs of a flake whose locked reference is `title`.
+/// Shows the outputs of a flake whose locked reference is `title`, each line as soon as it is known, and gives them as JSON.
 ///
 /// # Errors
-/// If an output cannot be evaluated.
+/// If an output cannot be evaluated, or `tell` fails.
 pub fn show(
     ev: &mut Evaluator,
-    outputs: Value,
+    outputs: impl FnOnce(&mut Evaluator) -> Result<Value>,
     title: &str,
     options: &ShowOptions,
-) -> Result<Shown> {
-    let mut visit = Visit {
-        ev,
-        options,
-        shown: Shown::default(),
-    };
-    visit.shown.json = visit.output(outputs, &[], title, "")?;
-    Ok(visit.shown)
+    tell: &mut dyn FnMut(Told) -> Result<()>,
+) -> Result<Json> {
+    let mut visit = Visit { ev, options, tell };
+    visit.line(title.to_owned())?;
+    let outputs = outputs(visit.ev)?;
+    visit.recurse(outputs, &[], "")
 }
 
 struct Visit<'a> {
     ev: &'a mut Evaluator,
     options: &'a ShowOptions,
-    shown: Shown,
+    tell: &'a mut dyn FnMut(Told) -> Result<()>,
 }
 
 /// Whether the error is that a derivation would have to be built.
@@ -70,6 +66,30 @@ fn is_import_from_derivation(error: &EvalError) -> bool {
 const BY_SYSTEM: &[&str] = &["apps", "checks", "devShells", "legacyPackages", "packages"];
 
 impl Visit<'_> {
+    /// A line of the tree.
+    fn line(&mut self, line: String) -> Result<()> {
+        if self.options.json {
+            return Ok(());
+        }
+        (self.tell)(Told::Line(line))
+    }
+
+    fn warn(&mut self, warning: String) -> Result<()> {
+        (self.tell)(Told::Warning(warning))
+    }
+
+    /// The attributes of an output that must be a set.
+    fn members(&mut self, value: Value, path: &[String]) -> Result<Vec<(String, Attr)>> {
+        let value = self.ev.force(value, Pos::NONE)?;
+        if value.as_attrs().is_none() {
+            return Err(error(format!(
+                "'{}' is not an attribute set",
+                path.join(".")
+            )));
+        }
+        members(self.ev, value)
+    }
+
     fn get(&mut self, value: Value, name: &str) -> Result<Option<Value>> {
         let value = self.ev.force(value, Pos::NONE)?;
         let Some(set) = value.as_attrs() else {
@@ -124,10 +144,10 @@ impl Visit<'_> {
         })
     }
 
-    fn recurse(&mut self, value: Value, path: &[String], head: &str, next: &str) -> Result<Json> {
-        self.shown.lines.push(head.to_owned());
+    /// What is below an output whose own line is printed.
+    fn recurse(&mut self, value: Value, path: &[String], next: &str) -> Result<Json> {
         let mut attrs = Vec::new();
-        for (name, attr) in members(self.ev, value)? {
+        for (name, attr) in self.members(value, path)? {
             let mut path = path.to_vec();
             path.push(name.clone());
             if self.has_content(attr.value, &path) {
@@ -172,76 +192,70 @@ impl Visit<'_> {
         let first = path.first().map(String::as_str).unwrap_or_default();
         let is = |names: &[&str]| names.contains(&first);
         let length = path.len();
-        let recursed = length == 0
-            || (length == 1
-                && is(&[
-                    "defaultPackage",
-                    "devShell",
-                    "formatter",
-                    "nixosConfigurations",
-                    "nixosModules",
-                    "defaultApp",
-                    "templates",
-                    "overlays",
-                ]))
+        let recursed = (length == 1
+            && is(&[
+                "defaultPackage",
+                "devShell",
+                "formatter",
+                "nixosConfigurations",
+                "nixosModules",
+                "defaultApp",
+                "templates",
+                "overlays",
+            ]))
             || (length <= 2 && is(&["checks", "packages", "devShells", "apps"]));
         if recursed {
-            return self.recurse(value, path, head, next);
+            self.line(head.to_owned())?;
+            return self.recurse(value, path, next);
         }
         if (length == 2 && is(&["defaultPackage", "devShell", "formatter"]))
             || (length == 3 && is(&["checks", "packages", "devShells"]))
         {
             if self.is_foreign(path) {
-                return Ok(self.omitted(path, head, "(use '--all-systems' to show)"));
+                return self.omitted(path, head, "(use '--all-systems' to show)");
             }
             return self.derivation_or(value, path, head, |visit| {
                 let dotted = path.join(".");
-                visit
-                    .shown
-                    .warnings
-                    .push(format!("{dotted}.name is not a derivation"));
+                visit.warn(format!("{dotted}.name is not a derivation"))?;
                 Ok(Json::Object(serde_json::Map::new()))
             });
         }
         if is(&["hydraJobs"]) {
             return self.derivation_or(value, path, head, |visit| {
-                visit.recurse(value, path, head, next)
+                visit.line(head.to_owned())?;
+                visit.recurse(value, path, next)
             });
         }
         if is(&["legacyPackages"]) {
             if length == 1 {
-                return self.recurse(value, path, head, next);
+                self.line(head.to_owned())?;
+                return self.recurse(value, path, next);
             }
             if !self.options.legacy {
-                return Ok(self.omitted(path, head, "(use '--legacy' to show)"));
+                return self.omitted(path, head, "(use '--legacy' to show)");
             }
             if self.is_foreign(path) {
-                return Ok(self.omitted(path, head, "(use '--all-systems' to show)"));
+                return self.omitted(path, head, "(use '--all-systems' to show)");
             }
             return self.derivation_or(value, path, head, |visit| {
                 if length <= 2 {
-                    visit.recurse(value, path, head, next)
+                    visit.line(head.to_owned())?;
+                    visit.recurse(value, path, next)
                 } else {
                     Ok(Json::Object(serde_json::Map::new()))
                 }
             });
         }
         if (length == 2 && is(&["defaultApp"])) || (length == 3 && is(&["apps"])) {
-            return self.app(value, head);
+            return self.app(value, path, head);
         }
         if (length == 1 && is(&["defaultTemplate"])) || (length == 2 && is(&["templates"])) {
+            let dotted = format!("{}.description", path.join("."));
             let description = match self.get(value, "description")? {
-                Some(description) => self.text(description, "description")?,
-                None => {
-                    return Err(error(format!(
-                        "attribute '{}.description' missing",
-                        path.join(".")
-                    )));
-                }
+                Some(description) => self.text(description, &dotted)?,
+                None => return Err(error(format!("attribute '{dotted}' does not exist"))),
             };
-            self.shown
-                .lines
-                .push(format!("{head}: template: {description}"));
+            self.line(format!("{head}: template: {description}"))?;
             return Ok(object(&[
                 ("description", Json::from(description)),
                 ("type", Json::from("template")),
@@ -253,7 +267,7 @@ impl Visit<'_> {
             (1, "nixosModule") | (2, "nixosModules") => ("nixos-module", "NixOS module"),
             _ => ("unknown", "unknown"),
         };
-        self.shown.lines.push(format!("{head}: {text}"));
+        self.line(format!("{head}: {text}"))?;
         Ok(object(&[("type", Json::from(kind))]))
     }
 
@@ -261,14 +275,14 @@ impl Visit<'_> {
         !self.options.all_systems && path.get(1).is_some_and(|name| *name != self.options.system)
     }
 
-    fn omitted(&mut self, path: &[String], head: &str, why: &str) -> Json {
+    fn omitted(&mut self, path: &[String], head: &str, why: &str) -> Result<Json> {
         if self.options.json {
             let path = path.join(".");
-            self.shown.warnings.push(format!("{path} omitted {why}"));
+            self.warn(format!("{path} omitted {why}"))?;
         } else {
-            self.shown.lines.push(format!("{head} omitted {why}"));
+            self.line(format!("{head} omitted {why}"))?;
         }
-        Json::Object(serde_json::Map::new())
+        Ok(Json::Object(serde_json::Map::new()))
     }
 
     /// A derivation, or something else. What would have to be built first is left out.
@@ -287,7 +301,7 @@ impl Visit<'_> {
         };
         match shown {
             Err(error) if is_import_from_derivation(&error) => {
-                Ok(self.omitted(path, head, "due to use of import from derivation"))
+                self.omitted(path, head, "due to use of import from derivation")
             }
             other => other,
         }
@@ -304,7 +318,9 @@ impl Visit<'_> {
         let dotted = path.join(".");
         let name = match self.get(value, "name")? {
             Some(name) => self.text(name, &format!("{dotted}.name"))?,
-            None => return Err(error(format!("attribute '{dotted}.name' missing"))),
+            None => {
+                return Err(error(format!("attribute '{dotted}.name' does not exist")));
+            }
         };
         if !self.options.json {
             let what = match (path.len(), path[0].as_str()) {
@@ -312,10 +328,10 @@ impl Visit<'_> {
                 (3, "checks") | (1.., "hydraJobs") => "derivation",
                 _ => "package",
             };
-            self.shown.lines.push(format!("{head}: {what} '{name}'"));
+            self.line(format!("{head}: {what} '{name}'"))?;
             return Ok(Some(Json::Null));
         }
-        let description = self.description(value)?.unwrap_or_default();
+        let description = self.description(value, path)?.unwrap_or_default();
         Ok(Some(object(&[
             ("description", Json::from(description)),
             ("name", Json::from(name)),
@@ -323,27 +339,30 @@ impl Visit<'_> {
         ])))
     }
 
-    fn description(&mut self, value: Value) -> Result<Option<String>> {
+    fn description(&mut self, value: Value, path: &[String]) -> Result<Option<String>> {
         let Some(meta) = self.get(value, "meta")? else {
             return Ok(None);
         };
         match self.get(meta, "description")? {
-            Some(text) => self.text(text, "meta.description").map(Some),
+            Some(text) => {
+                let path = format!("{}.meta.description", path.join("."));
+                self.text(text, &path).map(Some)
+            }
             None => Ok(None),
         }
     }
 
-    fn app(&mut self, value: Value, head: &str) -> Result<Json> {
+    fn app(&mut self, value: Value, path: &[String], head: &str) -> Result<Json> {
         let kind = match self.get(value, "type")? {
-            Some(kind) => self.text(kind, "type")?,
+            Some(kind) => self.text(kind, &format!("{}.type", path.join(".")))?,
             None => String::new(),
         };
-        let description = self.description(value)?;
+        let description = self.description(value, path)?;
         if kind != "app" {
             return Err(error("not an app definition"));
         }
         let shown = description.as_deref().unwrap_or("no description");
-        self.shown.lines.push(format!("{head}: app: {shown}"));
+        self.line(format!("{head}: app: {shown}"))?;
         let mut json = vec![("type", Json::from("app"))];
         if let Some(description) = description {
             json.insert(0, ("description", Json::from(description)));

@@ -92,7 +92,7 @@ struct Copying<'a> {
 }
 
 fn host_error(failed: &HostError) -> EvalError {
-    error(failed.to_string())
+    EvalError::host(Pos::NONE, failed)
 }
 
 fn io_error<'a>(action: &'a str, path: &'a Path) -> impl FnOnce(io::Error) -> EvalError + 'a {

@@ -42,6 +42,17 @@ pub struct Fetched {
     pub path: StorePath,
     /// With everything that is known of it.
     pub input: Input,
+    /// What its files are called in messages, if not by their paths in the store.
+    pub called: Option<Called>,
+}
+
+/// What the files of a tree are called.
+#[derive(Debug, Clone)]
+pub enum Called {
+    /// They are those of a work tree, as far as Git tracks them.
+    WorkTree(PathBuf),
+    /// They are in what this URL names.
+    Url(String),
 }
 
 /// Fetches inputs, each once.
@@ -95,9 +106,17 @@ impl Inputs {
         if let Some(done) = self.done.borrow().get(input) {
             return Ok(done.clone());
         }
-        let (path, mut found) = match self.find_in_store(input)? {
-            Some(path) => (path, self.with_known(input)),
-            None => self.fetch_anew(input)?,
+        let (path, mut found, called) = match self.find_in_store(input)? {
+            Some(path) => (
+                path,
+                self.with_known(input),
+                Some(Called::Url(input.show())),
+            ),
+            None => {
+                let (path, found) = self.fetch_anew(input)?;
+                let called = self.called(input, &found)?;
+                (path, found, called)
+            }
         };
         found.set(FINAL, true);
         check_locks(input, &mut found)?;
@@ -115,11 +134,34 @@ impl Inputs {
                 got: expected.to_sri(),
             });
         }
-        let fetched = Fetched { path, input: found };
+        let fetched = Fetched {
+            path,
+            input: found,
+            called,
+        };
         self.done
             .borrow_mut()
             .insert(input.clone(), fetched.clone());
         Ok(fetched)
+    }
+
+    /// What the files of an input that was just fetched are called.
+    fn called(&self, input: &Input, found: &Input) -> Result<Option<Called>> {
+        Ok(match input.scheme() {
+            Some(Scheme::Path) => None,
+            Some(Scheme::Tarball | Scheme::File) => Some(Called::Url(input.show())),
+            Some(Scheme::Git) if input.text("ref").is_none() && input.text("rev").is_none() => {
+                let work_tree = self.git_work_tree(input)?;
+                Some(work_tree.map_or_else(|| Called::Url(found.show()), Called::WorkTree))
+            }
+            _ => {
+                let mut found = found.clone();
+                if input.text("narHash").is_none() {
+                    found.attrs.remove("narHash");
+                }
+                Some(Called::Url(found.show()))
+            }
+        })
     }
 
     /// What an input stands for by the registries, and the directory there, if a registry names one.

@@ -26,5 +26,5 @@ mod registry;
 mod tarball;
 
 pub use error::{Error, Result};
-pub use inputs::{Fetched, InputOptions, Inputs};
+pub use inputs::{Called, Fetched, InputOptions, Inputs};
 pub use registry::{RegistryFiles, Which, is_known};

@@ -278,7 +278,7 @@ pub enum FailureReason {
     #[error("builder was ended by signal {signal}{hint}", signal = .0, hint = signal_hint(*.0))]
     Signal(i32),
     /// The builder was killed because there was no memory, as far as can be told.
-    #[error("the builder ran out of memory{}: {ended}{}", if *.alone { ", even when nothing was built beside it" } else { "" }, if *.alone { "\nhint: it needs more memory than the machine has free (or something else killed it); `--cores N` with a smaller N often makes it need less" } else { "" })]
+    #[error("the builder ran out of memory{}: {ended}{}", if *.alone { ", even when nothing was built beside it" } else { "" }, if *.alone { "\nhint: it needs more memory than the machine, or the control group of xbuild, has free (or something else killed it); `--cores N` with a smaller N often makes it need less" } else { "" })]
     OutOfMemory {
         /// How it ended: the text of [`Exit`](Self::Exit) or [`Signal`](Self::Signal).
         ended: String,

@@ -2,19 +2,20 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
 
+use xbuild_sandbox::Hierarchy;
 use xbuild_scheduler::Memory;
 
 /// The share of time, in percent of the last ten seconds, that processes waited for memory, above which nothing more starts
 /// (`some avg10` of `/proc/pressure/memory`).
 const PRESSURE: f64 = 20.0;
 
-/// What there is now; `None` where the kernel does not tell. What the builds use is looked up only if that is asked for: else it counts as
-/// nothing, so that less seems to be left than is.
-pub(crate) fn measure(with_used: bool) -> Option<Memory> {
+/// What there is now, in the machine and in what the control groups that this process is in (`groups`) leave it; `None` where the kernel does
+/// not tell. What the builds use is looked up only if that is asked for: else it counts as nothing, so that less seems to be left than is.
+pub(crate) fn measure(groups: Option<&Hierarchy>, with_used: bool) -> Option<Memory> {
     let machine = available(&fs::read_to_string("/proc/meminfo").ok()?)?;
-    let free = control_group().map_or(machine, |left| left.min(machine));
+    let left = groups.and_then(Hierarchy::memory_left);
+    let free = left.map_or(machine, |left| left.min(machine));
     let pressure = fs::read_to_string("/proc/pressure/memory");
     Some(Memory {
         free,
@@ -54,26 +55,6 @@ fn waiting(text: &str) -> Option<f64> {
         .split_ascii_whitespace()
         .find_map(|word| word.strip_prefix("avg10="))?;
     share.parse().ok()
-}
-
-/// What the control groups that this process is in leave it, in bytes (cgroup v2: `memory.max`, `memory.current`).
-fn control_group() -> Option<u64> {
-    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
-    let own = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
-    let root = Path::new("/sys/fs/cgroup");
-    let number = |file: PathBuf| -> Option<u64> {
-        let text = fs::read_to_string(file).ok()?;
-        text.trim().parse().ok()
-    };
-    let left = |group: &Path| {
-        let most = number(group.join("memory.max"))?;
-        Some(most.saturating_sub(number(group.join("memory.current"))?))
-    };
-    root.join(own)
-        .ancestors()
-        .take_while(|group| group.starts_with(root))
-        .filter_map(left)
-        .min()
 }
 
 /// The memory of all processes that descend from `process`, in bytes: what would have to be written to swap.
@@ -121,7 +102,7 @@ mod tests {
 
     #[test]
     fn this_machine_is_measured() {
-        let memory = measure(true).expect("Linux 3.14 or newer");
+        let memory = measure(Hierarchy::of_process().as_ref(), true).expect("Linux 3.14 or newer");
         assert!(memory.free > 0);
         assert!(kills().is_some(), "Linux 4.13 or newer");
     }

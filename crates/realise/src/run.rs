@@ -300,6 +300,7 @@ impl<'a> Realiser<'a> {
         let scratch = ScratchPool::new(work.path())?;
         let jobserver = Jobserver::new(policy(self.settings).processors.get(), work.path())?;
         let kills = AtomicU64::new(0);
+        let groups = xbuild_sandbox::Hierarchy::of_process();
         let context = step::Context {
             store: self.store,
             paths,
@@ -331,7 +332,7 @@ impl<'a> Realiser<'a> {
                 if measured.is_none_or(|at| at.elapsed() >= MEMORY_POLL) {
                     measured = Some(Instant::now());
                     kills.store(memory::kills().unwrap_or(u64::MAX), Ordering::Relaxed);
-                    if let Some(memory) = memory::measure(scheduler.is_short()) {
+                    if let Some(memory) = memory::measure(groups.as_ref(), scheduler.is_short()) {
                         scheduler.set_memory(memory);
                     }
                 }

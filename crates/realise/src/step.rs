@@ -344,8 +344,13 @@ fn build(
     remains.environment = Some(kept::environment(&spec));
     let report = report.map_err(Error::from)?;
     ended_well(&report, context.settings).map_err(|reason| {
-        let killed = memory::kills().is_some_and(|kills| kills > killed_before);
-        out_of_memory(reason, killed, start.alone)
+        let kills = match report.memory_kills {
+            Some(kills) => Kills::OfBuild(kills),
+            None => Kills::OfMachine(
+                memory::kills().map_or(0, |kills| kills.saturating_sub(killed_before)),
+            ),
+        };
+        out_of_memory(reason, kills, start.alone)
     })?;
     remains.tail.clear();
     context.events.tell(&Event::Built {
@@ -400,21 +405,32 @@ fn usage(report: &Report) -> Usage {
 /// The exit code of a shell, or of what runs programs like one, whose program was killed.
 const KILLED: i32 = 128 + 9;
 
-/// Whether a build failed for want of memory: the kernel has killed some process of the machine since it began (`killed`), or its
-/// builder was killed, and not by us.
-fn out_of_memory(reason: FailureReason, killed: bool, alone: bool) -> FailureReason {
+/// How many processes the kernel has killed for want of memory while a build ran.
+#[derive(Debug, Clone, Copy)]
+enum Kills {
+    /// Of the build, as its control group says.
+    OfBuild(u64),
+    /// Of the whole machine, where nothing says more.
+    OfMachine(u64),
+}
+
+/// Whether a build failed for want of memory: the kernel has killed some process, or its builder was killed, and not by us.
+fn out_of_memory(reason: FailureReason, kills: Kills, alone: bool) -> FailureReason {
+    let (Kills::OfBuild(count) | Kills::OfMachine(count)) = kills;
     let looks_so = match reason {
         FailureReason::Signal(9) | FailureReason::Exit(KILLED) => true,
-        FailureReason::Exit(_) | FailureReason::Signal(_) => killed,
+        FailureReason::Exit(_) | FailureReason::Signal(_) => count > 0,
         _ => false,
     };
-    if looks_so {
-        FailureReason::OutOfMemory {
-            ended: reason.to_string(),
-            alone,
-        }
-    } else {
-        reason
+    if !looks_so {
+        return reason;
+    }
+    FailureReason::OutOfMemory {
+        ended: match kills {
+            Kills::OfBuild(1..) => "the kernel killed it".to_owned(),
+            _ => reason.to_string(),
+        },
+        alone,
     }
 }
 
@@ -577,4 +593,33 @@ fn compare_outputs(
     Err(FailureReason::NotDeterministic {
         differences: differences.trim_end().to_owned(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_kernel_killed_is_counted_where_it_can_be() {
+        let text = |reason, kills| out_of_memory(reason, kills, false).to_string();
+        let (exit, signal) = (|| FailureReason::Exit(2), || FailureReason::Signal(9));
+        let out = "the builder ran out of memory: ";
+        assert_eq!(
+            text(signal(), Kills::OfBuild(3)),
+            format!("{out}the kernel killed it")
+        );
+        // Something else killed it, as a daemon does that watches memory.
+        assert!(text(signal(), Kills::OfBuild(0)).starts_with(&format!("{out}builder was ended")));
+        // What was killed elsewhere says nothing of a build with a group.
+        assert_eq!(
+            text(exit(), Kills::OfBuild(0)),
+            "builder failed with exit code 2"
+        );
+        assert_eq!(
+            text(exit(), Kills::OfMachine(1)),
+            format!("{out}builder failed with exit code 2")
+        );
+        let stopped = out_of_memory(FailureReason::Cancelled, Kills::OfBuild(1), false);
+        assert!(matches!(stopped, FailureReason::Cancelled));
+    }
 }

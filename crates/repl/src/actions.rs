@@ -37,6 +37,12 @@ pub trait Actions {
         attribute: &str,
     ) -> Result<Option<Value>, EvalError>;
 
+    /// The flake that an argument of `:load-flake` means.
+    ///
+    /// # Errors
+    /// If there is none, or it cannot be evaluated.
+    fn flake(&self, evaluator: &mut Evaluator, reference: &str) -> Result<Value, EvalError>;
+
     /// The file that an argument of `:load` means (a path, `<name>`, a URL).
     ///
     /// # Errors

@@ -58,6 +58,7 @@ impl Loaded {
     fn name(&self) -> String {
         match self {
             Self::File(name) | Self::Flake(name) | Self::Expression(name) => name.clone(),
+            Self::Attribute(place, attribute) if attribute.is_empty() => place.clone(),
             Self::Attribute(place, attribute) => format!("{place}#{attribute}"),
             Self::Within(_, attribute) => attribute.clone(),
         }
@@ -112,42 +113,41 @@ impl Repl {
         self.failed
     }
 
-    /// Loads a file, as `:load` does.
-    pub fn load_file(&mut self, name: &str) {
-        self.start_with(Loaded::File(name.to_owned()));
+    /// Loads a file, as `:load` does. What went wrong is told; this and its kin say whether nothing did.
+    pub fn load_file(&mut self, name: &str) -> bool {
+        self.start_with(Loaded::File(name.to_owned()))
     }
 
     /// Binds the attributes of the set that an expression gives.
-    pub fn load_expression(&mut self, text: &str) {
-        self.start_with(Loaded::Expression(text.to_owned()));
+    pub fn load_expression(&mut self, text: &str) -> bool {
+        self.start_with(Loaded::Expression(text.to_owned()))
     }
 
-    /// Loads a flake, as `:load-flake` does.
-    pub fn load_flake(&mut self, reference: &str) {
-        self.start_with(Loaded::Flake(reference.to_owned()));
-    }
-
-    /// Binds the attributes of an attribute of the expression in a directory or file.
-    pub fn load_installable(&mut self, place: &str, attribute: &str) {
-        self.start_with(Loaded::Attribute(place.to_owned(), attribute.to_owned()));
+    /// Binds the attributes of an attribute of a flake or of the expression in a directory or file; "" is all of it.
+    pub fn load_installable(&mut self, place: &str, attribute: &str) -> bool {
+        self.start_with(Loaded::Attribute(place.to_owned(), attribute.to_owned()))
     }
 
     /// Binds the attributes of an attribute of what a file gives, as `nix repl -f FILE ATTRIBUTE` does.
-    pub fn load_attribute_of_file(&mut self, name: &str, attribute: &str) {
+    pub fn load_attribute_of_file(&mut self, name: &str, attribute: &str) -> bool {
         let file = Box::new(Loaded::File(name.to_owned()));
-        self.start_with(Loaded::Within(file, attribute.to_owned()));
+        self.start_with(Loaded::Within(file, attribute.to_owned()))
     }
 
     /// The same for an expression.
-    pub fn load_attribute_of_expression(&mut self, text: &str, attribute: &str) {
+    pub fn load_attribute_of_expression(&mut self, text: &str, attribute: &str) -> bool {
         let expression = Box::new(Loaded::Expression(text.to_owned()));
-        self.start_with(Loaded::Within(expression, attribute.to_owned()));
+        self.start_with(Loaded::Within(expression, attribute.to_owned()))
     }
 
-    fn start_with(&mut self, what: Loaded) {
+    fn start_with(&mut self, what: Loaded) -> bool {
         note(&format!("Loading {}...", what.name()));
-        if let Err(problem) = self.load(what) {
-            self.complain(problem);
+        match self.load(what) {
+            Ok(()) => true,
+            Err(problem) => {
+                self.complain(problem);
+                false
+            }
         }
     }
 
@@ -381,32 +381,9 @@ impl Repl {
                 let root = root.and_then(|root| self.actions.auto_call(&mut self.evaluator, root));
                 root.and_then(|root| self.evaluator.select_path(root, attribute))
             }
-            Loaded::Flake(reference) => self.flake(reference),
+            Loaded::Flake(reference) => self.actions.flake(&mut self.evaluator, reference),
             Loaded::Expression(text) => self.evaluator.eval_expr(text, &self.directory),
         })
-    }
-
-    /// The outputs of a flake. A path is relative to this directory.
-    fn flake(&mut self, reference: &str) -> Result<Value, EvalError> {
-        let path = self.directory.join(reference);
-        let reference = if path.exists() {
-            let path = path.canonicalize().unwrap_or(path);
-            path.display().to_string()
-        } else {
-            reference.to_owned()
-        };
-        // Who names a flake wants it to be one, whatever the settings say of experiments.
-        for feature in ["flakes", "fetch-tree"] {
-            if !self.evaluator.settings.has_feature(feature) {
-                let features = &mut self.evaluator.settings.features;
-                features.push(feature.to_owned());
-            }
-        }
-        let function = self
-            .evaluator
-            .eval_expr("builtins.getFlake", &self.directory)?;
-        let reference = self.evaluator.string(reference.as_bytes());
-        self.evaluator.call(function, &[reference], Pos::NONE)
     }
 
     fn reload(&mut self) {

@@ -49,7 +49,7 @@ pub struct Figures {
 pub struct SlotUse {
     /// Which.
     pub slot: Slot,
-    /// How many steps ran in it.
+    /// How many steps ran in it; one that was tried twice counts twice.
     pub steps: usize,
     /// How long.
     pub busy: Duration,
@@ -80,21 +80,27 @@ impl Figures {
             }
             let took = step.duration(run.last).unwrap_or_default();
             if !is_fetch {
-                figures.work += took;
+                figures.work += step.occupied(run.last);
             }
             if let Some(usage) = &step.usage {
                 figures.cpu += usage.user + usage.system;
                 figures.peak_memory = figures.peak_memory.max(usage.peak_memory);
             }
             figures.downloaded += step.download.as_ref().map_or(0, |download| download.bytes);
-            if let (Some(slot), Some(_)) = (step.slot, step.started) {
+            let mut busy = |slot, time| {
                 let used = slots.entry(slot).or_insert(SlotUse {
                     slot,
                     steps: 0,
                     busy: Duration::ZERO,
                 });
                 used.steps += 1;
-                used.busy += took;
+                used.busy += time;
+            };
+            if let (Some(slot), Some(_)) = (step.slot, step.started) {
+                busy(slot, took);
+            }
+            for attempt in &step.attempts {
+                busy(attempt.slot, attempt.duration());
             }
         }
         if !figures.wall.is_zero() {
@@ -108,7 +114,7 @@ impl Figures {
             .count();
         figures.unused = (run.jobs as usize).saturating_sub(builders);
         (figures.critical, figures.critical_length) =
-            critical_path(run, |step| step.duration(run.last).unwrap_or_default());
+            critical_path(run, |step| step.occupied(run.last));
         figures
     }
 }

@@ -103,8 +103,9 @@ impl InternalJson {
                 total,
             } => self.downloaded(*step, url, *bytes, total.unwrap_or(0)),
             Event::Done { step, .. } | Event::Stopped { step } => self.ended(*step),
-            Event::Retried { step, message } => {
-                self.ended(*step);
+            Event::Retried { message, .. } => {
+                // The activity goes on: an end would be taken for a success.
+                self.progress();
                 self.say(Level::Warning, &format!("warning: {message}"));
             }
             Event::Failed {
@@ -113,8 +114,9 @@ impl InternalJson {
                 cause,
                 message,
             } => {
-                self.ended(*step);
+                // Told before the end, which would be taken for a success.
                 self.failed(*step, reason, *cause, message);
+                self.ended(*step);
             }
             Event::Message { level, text } => {
                 let text = match level {
@@ -178,6 +180,9 @@ impl InternalJson {
     fn started(&mut self, step: StepId) {
         if let Some(id) = self.waiting.remove(&step) {
             self.stop(id);
+        }
+        if self.steps.contains_key(&step) {
+            return self.progress();
         }
         let Some(drv) = self.drv(step) else { return };
         let what = match self.run.step(step).map(|step| step.kind) {

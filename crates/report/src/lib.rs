@@ -38,6 +38,6 @@ pub use figures::Figures;
 pub use internal_json::InternalJson;
 pub use plain::{Choice, Plain};
 pub use recording::{History, ReadError, Recorder};
-pub use run::{Run, Step, StepState};
+pub use run::{Attempt, Run, Step, StepState};
 pub use status::Status;
 pub use stream::{Events, Observer};

@@ -97,6 +97,29 @@ pub struct Step {
     pub reason: Option<String>,
     /// The failed step because of which it was skipped.
     pub because: Option<StepId>,
+    /// What was tried before it ran as said above.
+    pub attempts: Vec<Attempt>,
+}
+
+/// A time that a step ran, ended badly, and was to be started again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// Where it ran.
+    pub slot: Slot,
+    /// When it began.
+    pub started: Duration,
+    /// When it ended.
+    pub ended: Duration,
+    /// What happened, for the user.
+    pub message: String,
+}
+
+impl Attempt {
+    /// How long it ran.
+    #[must_use]
+    pub fn duration(&self) -> Duration {
+        self.ended.saturating_sub(self.started)
+    }
 }
 
 /// A download.
@@ -170,6 +193,7 @@ impl Step {
             phases: Vec::new(),
             reason: None,
             because: None,
+            attempts: Vec::new(),
         }
     }
 
@@ -184,6 +208,13 @@ impl Step {
     pub fn duration(&self, now: Duration) -> Option<Duration> {
         let end = self.ended.unwrap_or(now);
         Some(end.saturating_sub(self.started?))
+    }
+
+    /// How long slots were taken by it up to `now`, with what was tried before.
+    #[must_use]
+    pub fn occupied(&self, now: Duration) -> Duration {
+        let earlier: Duration = self.attempts.iter().map(Attempt::duration).sum();
+        earlier + self.duration(now).unwrap_or_default()
     }
 }
 
@@ -256,9 +287,17 @@ impl Run {
                 self.end(*step, at, StepState::Failed);
                 self.change(*step, |step| step.reason = Some(reason.clone()));
             }
-            Event::Retried { step, .. } => {
+            Event::Retried { step, message } => {
                 self.enter(*step, StepState::Waiting);
                 self.change(*step, |step| {
+                    if let (Some(slot), Some(started)) = (step.slot, step.started) {
+                        step.attempts.push(Attempt {
+                            slot,
+                            started,
+                            ended: at,
+                            message: message.clone(),
+                        });
+                    }
                     (step.started, step.slot, step.built) = (None, None, None);
                     step.phases.clear();
                 });
@@ -359,12 +398,15 @@ impl Run {
     /// From the first step's begin to the last one's end; zero if none ran.
     #[must_use]
     pub fn span(&self) -> (Duration, Duration) {
-        let begin = self.steps.iter().filter_map(|step| step.started).min();
+        let attempts = || self.steps.iter().flat_map(|step| &step.attempts);
+        let begin = self.steps.iter().filter_map(|step| step.started);
+        let begin = begin.chain(attempts().map(|attempt| attempt.started)).min();
         let end = self
             .steps
             .iter()
             .filter(|step| step.started.is_some())
             .map(|step| step.ended.unwrap_or(self.last))
+            .chain(attempts().map(|attempt| attempt.ended))
             .max();
         match (begin, end) {
             (Some(begin), Some(end)) => (begin, end.max(begin)),

@@ -1,4 +1,4 @@
-//! A run for tests: downloads, builds with phases and logs, one that another process makes, and one that fails.
+//! A run for tests: downloads, builds with phases and logs, one that is tried twice, one that another process makes, and one that fails.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -113,6 +113,17 @@ pub(crate) fn run() -> Vec<(Duration, Event<'static>)> {
         (3_000, built(4, 1_900, 150, 90)),
         (3_200, done(4)),
         (3_210, started(2, build(0))),
+        (
+            3_260,
+            Event::Retried {
+                step: StepId(2),
+                message: format!(
+                    "build of {} failed: out of memory; it is tried once more, with nothing built beside it",
+                    drv("busybox-1.36.1")
+                ),
+            },
+        ),
+        (3_270, started(2, build(0))),
         (
             3_300,
             Event::Done {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::event::StepId;
 use crate::figures::Figures;
-use crate::run::{Run, Step, StepState};
+use crate::run::{Attempt, Run, Step, StepState};
 
 /// The run with its figures and all its steps.
 #[must_use]
@@ -119,6 +119,16 @@ fn step(step: &Step, last: Duration, critical: bool) -> Value {
     put("phases", (!step.phases.is_empty()).then(phases));
     put("reason", step.reason.as_ref().map(|reason| json!(reason)));
     put("because", step.because.map(|because| json!(because)));
+    let attempts = || {
+        let attempt = |attempt: &Attempt| {
+            json!({
+                "slot": attempt.slot, "started": micros(attempt.started), "ended": micros(attempt.ended),
+                "message": attempt.message,
+            })
+        };
+        json!(step.attempts.iter().map(attempt).collect::<Vec<_>>())
+    };
+    put("attempts", (!step.attempts.is_empty()).then(attempts));
     object
 }
 

@@ -178,6 +178,9 @@ fn row(step: &Step, took: Duration, width: usize) -> String {
     if let Some(expected) = step.expected {
         notes.push(format!("earlier {}", words::duration(expected)));
     }
+    if !step.attempts.is_empty() {
+        notes.push("tried again".to_owned());
+    }
     if !matches!(step.state, StepState::Made) {
         notes.push(step.state.name().to_owned());
     }
@@ -199,8 +202,7 @@ fn critical(run: &Run, figures: &Figures, text: &mut String) {
     let mut listed: Vec<StepId> = figures.critical.clone();
     let took = |id: &StepId| {
         let step = run.step(*id);
-        step.and_then(|step| step.duration(run.last))
-            .unwrap_or_default()
+        step.map_or(Duration::ZERO, |step| step.occupied(run.last))
     };
     listed.sort_by_key(|id| std::cmp::Reverse(took(id)));
     listed.truncate(LISTED);

@@ -45,9 +45,14 @@ pub fn timeline(run: &Run) -> String {
             "ph": "X", "name": "before the first plan (evaluation)", "cat": "evaluation",
             "pid": EVALUATION, "tid": 0, "ts": 0, "dur": micros(planned),
         }));
-        events.push(json!({
-            "ph": "M", "name": "process_name", "pid": EVALUATION, "tid": 0, "args": { "name": "evaluation" },
-        }));
+        for (kind, name) in [
+            ("process_name", "evaluation"),
+            ("thread_name", "before the first plan"),
+        ] {
+            events.push(json!({
+                "ph": "M", "name": kind, "pid": EVALUATION, "tid": 0, "args": { "name": name },
+            }));
+        }
     }
     for step in &run.steps {
         if let (Some(begin), Some(slot)) = (step.started, step.slot) {
@@ -62,6 +67,19 @@ pub fn timeline(run: &Run) -> String {
                 &arguments(run, step, critical.contains(&step.id)),
             ));
             parts(step, &place, end, &mut events);
+        }
+        for attempt in &step.attempts {
+            let place = json!({ "pid": process(attempt.slot.pool), "tid": attempt.slot.index });
+            let arguments = json!({ "drvPath": step.drv.to_string(), "message": attempt.message });
+            let (begin, end) = (attempt.started, attempt.ended);
+            events.push(complete(
+                &place,
+                step.name(),
+                "retried",
+                begin,
+                end,
+                &arguments,
+            ));
         }
     }
     flows(run, &figures.critical, &mut events);
@@ -172,6 +190,9 @@ fn flows(run: &Run, critical: &[StepId], events: &mut Vec<Value>) {
         let (Some(end), Some(begin)) = (from.ended, to.started) else {
             continue;
         };
+        // An arrow belongs to the slice around it, and at a slice's very end there is none.
+        let least = from.started.unwrap_or_default();
+        let end = end.saturating_sub(Duration::from_micros(1)).max(least);
         let (Some(a), Some(b)) = (from.slot, to.slot) else {
             continue;
         };
@@ -191,7 +212,7 @@ fn counters(run: &Run, events: &mut Vec<Value>) {
     for (at, running, memory) in load(run) {
         let counter = |name: &str, key: &str, value: u64| {
             json!({
-                "ph": "C", "name": name, "pid": process(Pool::Build), "tid": 0,
+                "ph": "C", "name": name, "cat": "load", "pid": process(Pool::Build), "tid": 0,
                 "ts": micros(at), "args": { key: value },
             })
         };
@@ -210,6 +231,10 @@ fn counters(run: &Run, events: &mut Vec<Value>) {
 pub(crate) fn load(run: &Run) -> Vec<(Duration, u64, u64)> {
     let mut changes: Vec<(Duration, bool, u64)> = Vec::new();
     for step in run.steps.iter().filter(|step| step.kind != StepKind::Fetch) {
+        for attempt in &step.attempts {
+            changes.push((attempt.started, true, 0));
+            changes.push((attempt.ended, false, 0));
+        }
         if let Some(begin) = step.started {
             let memory = step.usage.and_then(|usage| usage.peak_memory).unwrap_or(0);
             changes.push((begin, true, memory));

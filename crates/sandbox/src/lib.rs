@@ -52,7 +52,7 @@ mod tree;
 mod wire;
 
 pub use cancel::CancelToken;
-pub use cgroup::NoCgroups;
+pub use cgroup::{CgroupPlace, Hierarchy, NoCgroups, probe_cgroups};
 pub use companion::end_with_caller;
 pub use emulation::{registered_emulator, registers_own_emulators};
 pub use error::{BuilderProblem, SandboxError, Step};

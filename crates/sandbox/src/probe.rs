@@ -207,6 +207,18 @@ pub(crate) fn explain(step: Step, errno: i32, facts: &Facts) -> Option<(String, 
     );
     let errno = Errno::from_raw_os_error(errno);
     let denied = matches!(errno, Errno::PERM | Errno::ACCESS);
+    if matches!(errno, Errno::MFILE | Errno::NFILE) {
+        return answer(
+            "the limit of open files is reached",
+            "raise it (`ulimit -n 1024`) and try again".to_owned(),
+        );
+    }
+    if makes_namespaces && errno == Errno::AGAIN {
+        return answer(
+            "as many processes run as are allowed",
+            "end some, or raise the limit (`ulimit -u`, the control group's pids.max) and try again".to_owned(),
+        );
+    }
     if !facts.proc_mounted {
         return answer(
             "/proc is not mounted",

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::cancel::CancelToken;
-use crate::cgroup::{Cgroup, Cgroups, NoCgroups};
+use crate::cgroup::{Cgroup, Cgroups};
 use crate::error::{BuilderProblem, SandboxError, Step};
 use crate::identity::Identity;
 use crate::layout;
@@ -27,7 +27,7 @@ use crate::wire::{self, MESSAGE_MAX, Message, Problem, Request};
 pub struct Sandbox {
     identity: Identity,
     /// Made when the first build asks for it.
-    cgroups: OnceLock<Result<Cgroups, NoCgroups>>,
+    cgroups: OnceLock<Option<Cgroups>>,
     /// Replaced when it has died.
     spawner: Mutex<Arc<Spawner>>,
 }
@@ -63,12 +63,12 @@ impl Sandbox {
                 sys: Duration::ZERO,
                 max_rss: 0,
                 peak_memory: None,
+                memory_kills: None,
                 log_bytes: 0,
             });
         }
         let cgroup = self
             .cgroups()
-            .ok()
             .and_then(|groups| groups.group(spec.max_processes));
         let with = With {
             emulator: spec.emulator.as_ref(),
@@ -76,11 +76,11 @@ impl Sandbox {
         };
         let mut result = layout::prepare(spec, self.identity)
             .and_then(|plan| self.run_plan(&plan, with, Limits::of(spec), cancel, log, started));
-        if let (Ok(report), Some(peak)) = (&mut result, cgroup.as_ref().and_then(Cgroup::peak_memory))
-            // Nothing was charged if the build had to do without its group.
-            && peak > 0
+        if let (Ok(report), Some(cgroup)) = (&mut result, &cgroup)
+            && let Some(peak) = cgroup.peak_memory()
         {
             report.peak_memory = Some(peak);
+            report.memory_kills = cgroup.memory_kills();
         }
         let handed_back = layout::hand_back(spec, self.identity);
         if result.is_ok() {
@@ -89,16 +89,8 @@ impl Sandbox {
         result.map_err(|error| name_builder(error, spec))
     }
 
-    /// Whether builds have control groups of their own, and if not, why.
-    pub fn has_cgroups(&self) -> Result<(), NoCgroups> {
-        self.cgroups().map(|_| ())
-    }
-
-    fn cgroups(&self) -> Result<&Cgroups, NoCgroups> {
-        self.cgroups
-            .get_or_init(Cgroups::new)
-            .as_ref()
-            .map_err(Clone::clone)
+    fn cgroups(&self) -> Option<&Cgroups> {
+        self.cgroups.get_or_init(|| Cgroups::new().ok()).as_ref()
     }
 
     /// Sends a plan to the spawner and watches the build.
@@ -161,6 +153,7 @@ impl Sandbox {
         drop(request);
         let result = Watch {
             control,
+            cgroup: with.cgroup,
             log_read: Some(log_read),
             limits,
             cancel,
@@ -247,6 +240,7 @@ impl Limits {
 /// The watch over one build.
 struct Watch<'a> {
     control: OwnedFd,
+    cgroup: Option<&'a Cgroup>,
     /// Until its end.
     log_read: Option<OwnedFd>,
     limits: Limits,
@@ -431,6 +425,7 @@ impl Watch<'_> {
                         sys: Duration::from_micros(sys),
                         max_rss,
                         peak_memory: Some(max_rss),
+                        memory_kills: None,
                         log_bytes: 0,
                     })
                 }
@@ -461,6 +456,9 @@ impl Watch<'_> {
             // Shut down rather than written to: a packet that the spawner leaves unread would destroy its own last message.
             // Fails only if the spawner is gone, which the next read reports.
             let _ = rustix::net::shutdown(&self.control, rustix::net::Shutdown::Write);
+            if let Some(cgroup) = self.cgroup {
+                cgroup.kill();
+            }
         }
     }
 }

@@ -45,7 +45,7 @@ pub struct Spec {
     pub max_silent: Option<Duration>,
     /// The greatest log, in bytes. No byte beyond it is delivered.
     pub max_log: Option<u64>,
-    /// The greatest number of processes and threads at once, where builds have control groups ([`Sandbox::has_cgroups`](crate::Sandbox::has_cgroups));
+    /// The greatest number of processes and threads at once, where builds have control groups ([`probe_cgroups`](crate::probe_cgroups));
     /// none means the machine's limit.
     pub max_processes: Option<u64>,
     /// The same where they have not: then it is `RLIMIT_NPROC`, for which all running builds of a [`Sandbox`](crate::Sandbox) count
@@ -232,6 +232,9 @@ pub struct Report {
     /// The greatest memory of the whole build at one time, in bytes: what its control group counted (`memory.peak`, cgroup v2), page
     /// cache included; else [`Report::max_rss`], which is less when processes run side by side. None when nothing ran.
     pub peak_memory: Option<u64>,
+    /// How many of its processes the kernel has killed for want of memory (`memory.events`, cgroup v2); the build is then killed as a
+    /// whole. None where no control group counts.
+    pub memory_kills: Option<u64>,
     /// The length of the log as written by the build, in bytes.
     pub log_bytes: u64,
 }

@@ -139,7 +139,7 @@ impl Store {
 
     /// Copies a file or tree to the store, reading it once. `filter`, if given, decides for each entry of each directory whether it
     /// is copied; it is not asked about `source` itself. With the flat method, `source` must be a regular file. If `expected` is given
-    /// and is not the hash, nothing is added.
+    /// and is not the hash, nothing is added. A read-only store must have it already.
     pub fn add_path(
         &self,
         name: &str,
@@ -157,6 +157,15 @@ impl Store {
                     kind: files::kind_name(kind),
                 });
             }
+        }
+        if self.options.read_only {
+            let mut sink = Hashing::new(method, algo);
+            tree::read(source, filter, &mut sink)?;
+            let path = fixed_path(name, method, &sink.finish().0, expected)?;
+            return match self.is_valid(&path)? {
+                true => Ok(path),
+                false => Err(self.read_only("add a path")),
+            };
         }
         let incoming = self.incoming_place()?;
         let links = self.links_if_wanted()?;
@@ -231,16 +240,13 @@ impl Store {
         expected: Option<&Hash>,
     ) -> Result<StorePath> {
         let (staging, hash, nar_hash, nar_size) = sink.finish();
-        if let Some(expected) = expected.filter(|&expected| *expected != hash) {
-            staging.discard()?;
-            return Err(Error::HashMismatch {
-                name: name.to_owned(),
-                expected: expected.to_sri(),
-                found: hash.to_sri(),
-            });
-        }
-        let path = store_path::make_fixed_output_path(method, &hash, name, &BTreeSet::new(), false)
-            .map_err(Error::format(format!("cannot add '{name}' to the store")))?;
+        let path = match fixed_path(name, method, &hash, expected) {
+            Err(error @ Error::HashMismatch { .. }) => {
+                staging.discard()?;
+                return Err(error);
+            }
+            path => path?,
+        };
         self.add_temp_root(&path)?;
         if self.is_valid(&path)? {
             staging.discard()?;
@@ -281,6 +287,24 @@ impl Store {
     }
 }
 
+/// The path of what has the hash `hash`, if that is the expected one.
+fn fixed_path(
+    name: &str,
+    method: FileIngestionMethod,
+    hash: &Hash,
+    expected: Option<&Hash>,
+) -> Result<StorePath> {
+    if let Some(expected) = expected.filter(|&expected| expected != hash) {
+        return Err(Error::HashMismatch {
+            name: name.to_owned(),
+            expected: expected.to_sri(),
+            found: hash.to_sri(),
+        });
+    }
+    store_path::make_fixed_output_path(method, hash, name, &BTreeSet::new(), false)
+        .map_err(Error::format(format!("cannot add '{name}' to the store")))
+}
+
 /// Writes a file of a store object.
 fn write_file(path: &Path, contents: &[u8], executable: bool) -> Result<()> {
     fault::point("create", path)?;
@@ -315,11 +339,68 @@ impl ByteSink for NarHashes {
     }
 }
 
+/// Hashes a tree in all needed ways.
+struct Hashing {
+    nar: NarEncoder<Offload<NarHashes>>,
+    flat: Option<Hasher>,
+}
+
+impl Hashing {
+    fn new(method: FileIngestionMethod, algo: HashAlgo) -> Self {
+        let is_flat = method == FileIngestionMethod::Flat;
+        let other = (!is_flat && algo != HashAlgo::Sha256).then(|| Hasher::new(algo));
+        Self {
+            nar: NarEncoder::new(Offload::new(NarHashes {
+                sha256: Hasher::new(HashAlgo::Sha256),
+                other,
+            })),
+            flat: is_flat.then(|| Hasher::new(algo)),
+        }
+    }
+
+    /// The hash that makes the store path, the NAR's SHA-256, and the NAR's size.
+    fn finish(self) -> (Hash, Hash, u64) {
+        let NarHashes { sha256, other } = self.nar.finish().finish();
+        let nar_size = sha256.count();
+        let nar_hash = sha256.finish();
+        let hash = self.flat.or(other).map_or(nar_hash, Hasher::finish);
+        (hash, nar_hash, nar_size)
+    }
+}
+
+impl TreeSink for Hashing {
+    fn enter(&mut self, name: &CStr) -> Result<()> {
+        self.nar.enter(name)
+    }
+
+    fn leave(&mut self) -> Result<()> {
+        self.nar.leave()
+    }
+
+    fn symlink(&mut self, name: &CStr, target: &CStr) -> Result<()> {
+        self.nar.symlink(name, target)
+    }
+
+    fn file(&mut self, name: &CStr, executable: bool, size: u64) -> Result<()> {
+        self.nar.file(name, executable, size)
+    }
+
+    fn data(&mut self, bytes: &[u8]) -> Result<()> {
+        if let Some(flat) = &mut self.flat {
+            flat.update(bytes);
+        }
+        self.nar.data(bytes)
+    }
+
+    fn end_file(&mut self) -> Result<()> {
+        self.nar.end_file()
+    }
+}
+
 /// Hashes a tree in all needed ways, and keeps it.
 pub(crate) struct Adding<'a> {
     staging: Staging<'a>,
-    nar: NarEncoder<Offload<NarHashes>>,
-    flat: Option<Hasher>,
+    hashing: Hashing,
 }
 
 impl<'a> Adding<'a> {
@@ -329,59 +410,47 @@ impl<'a> Adding<'a> {
         algo: HashAlgo,
         links: Option<&'a Links<'a>>,
     ) -> Self {
-        let is_flat = method == FileIngestionMethod::Flat;
-        let other = (!is_flat && algo != HashAlgo::Sha256).then(|| Hasher::new(algo));
         Self {
             staging: Staging::new(place, links),
-            nar: NarEncoder::new(Offload::new(NarHashes {
-                sha256: Hasher::new(HashAlgo::Sha256),
-                other,
-            })),
-            flat: is_flat.then(|| Hasher::new(algo)),
+            hashing: Hashing::new(method, algo),
         }
     }
 
     /// The tree, the hash that makes the store path, the NAR's SHA-256, and the NAR's size.
     pub(crate) fn finish(self) -> (Staging<'a>, Hash, Hash, u64) {
-        let NarHashes { sha256, other } = self.nar.finish().finish();
-        let nar_size = sha256.count();
-        let nar_hash = sha256.finish();
-        let hash = self.flat.or(other).map_or(nar_hash, Hasher::finish);
+        let (hash, nar_hash, nar_size) = self.hashing.finish();
         (self.staging, hash, nar_hash, nar_size)
     }
 }
 
 impl TreeSink for Adding<'_> {
     fn enter(&mut self, name: &CStr) -> Result<()> {
-        self.nar.enter(name)?;
+        self.hashing.enter(name)?;
         self.staging.enter(name)
     }
 
     fn leave(&mut self) -> Result<()> {
-        self.nar.leave()?;
+        self.hashing.leave()?;
         self.staging.leave()
     }
 
     fn symlink(&mut self, name: &CStr, target: &CStr) -> Result<()> {
-        self.nar.symlink(name, target)?;
+        self.hashing.symlink(name, target)?;
         self.staging.symlink(name, target)
     }
 
     fn file(&mut self, name: &CStr, executable: bool, size: u64) -> Result<()> {
-        self.nar.file(name, executable, size)?;
+        self.hashing.file(name, executable, size)?;
         self.staging.file(name, executable, size)
     }
 
     fn data(&mut self, bytes: &[u8]) -> Result<()> {
-        if let Some(flat) = &mut self.flat {
-            flat.update(bytes);
-        }
-        self.nar.data(bytes)?;
+        self.hashing.data(bytes)?;
         self.staging.data(bytes)
     }
 
     fn end_file(&mut self) -> Result<()> {
-        self.nar.end_file()?;
+        self.hashing.end_file()?;
         self.staging.end_file()
     }
 }

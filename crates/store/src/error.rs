@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustix::process::Resource;
 use xbuild_store_model::store_path::StorePath;
 
 /// `Result` with this crate's [`Error`].
@@ -393,10 +394,31 @@ fn io_advice(error: &io::Error) -> &'static str {
 }
 
 fn sqlite_advice(error: &rusqlite::Error) -> &'static str {
+    use rusqlite::ErrorCode as Code;
+    if matches!(
+        error.sqlite_error_code(),
+        Some(Code::DiskFull | Code::SystemIoFailure)
+    ) && limit(Resource::Fsize).is_some()
+    {
+        return FILE_SIZE_ADVICE;
+    }
     advice_on_database(error, || {
-        out_of_descriptors(|| std::fs::File::open("/dev/null"))
+        // Those that were open when it failed may be closed by now.
+        limit(Resource::Nofile).is_some_and(|limit| limit < FEW_FILES)
+            || out_of_descriptors(|| std::fs::File::open("/dev/null"))
     })
 }
+
+/// What this process may have of `resource`; none if there is no limit.
+fn limit(resource: Resource) -> Option<u64> {
+    rustix::process::getrlimit(resource).current
+}
+
+const FILE_SIZE_ADVICE: &str =
+    "; a limit of this process (`ulimit -f`) may be in the way, or the disk is full or failing";
+
+/// With a lower limit, files that cannot be opened are most likely too many.
+const FEW_FILES: u64 = 64;
 
 /// Whether this process can open fewer files than a connection to the database needs: SQLite does not tell why it could not.
 fn out_of_descriptors<T>(open: impl FnMut() -> io::Result<T>) -> bool {

@@ -6,6 +6,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rustc_hash::FxHashSet;
 use xbuild_store_model::store_path::StorePath;
@@ -72,9 +73,8 @@ impl Shared {
 pub(crate) struct Server {
     shared: Arc<Shared>,
     stop: Arc<AtomicBool>,
-    clients: Arc<Mutex<Vec<UnixStream>>>,
-    address: std::path::PathBuf,
-    dir: Arc<std::os::fd::OwnedFd>,
+    listener: Arc<UnixListener>,
+    dir: std::os::fd::OwnedFd,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -92,59 +92,52 @@ impl Server {
             _ => {}
         }
         let address = socket_address(&dir);
-        let listener = UnixListener::bind(&address).map_err(Error::io("listen on", &socket))?;
+        let listener = UnixListener::bind(address).map_err(Error::io("listen on", &socket))?;
         // Whoever may use the store may say what they need; as Nix's.
         rustix::fs::chmod(&socket, rustix::fs::Mode::from_raw_mode(0o666))
             .map_err(Error::sys("change the mode of", &socket))?;
 
+        let listener = Arc::new(listener);
         let stop = Arc::new(AtomicBool::new(false));
-        let clients = Arc::new(Mutex::new(Vec::new()));
-        let thread = std::thread::spawn({
-            let (shared, stop, clients) =
-                (Arc::clone(shared), Arc::clone(&stop), Arc::clone(&clients));
-            move || serve(&listener, &shared, &stop, &clients)
+        let thread = std::thread::Builder::new().spawn({
+            let (listener, shared, stop) =
+                (Arc::clone(&listener), Arc::clone(shared), Arc::clone(&stop));
+            move || serve(&listener, &shared, &stop)
         });
         Ok(Self {
             shared: Arc::clone(shared),
             stop,
-            clients,
-            address,
-            dir: Arc::new(dir),
-            thread: Some(thread),
+            listener,
+            dir,
+            thread: Some(thread.map_err(Error::io("start a thread that listens on", &socket))?),
         })
     }
 }
 
-fn serve(
-    listener: &UnixListener,
-    shared: &Arc<Shared>,
-    stop: &AtomicBool,
-    clients: &Mutex<Vec<UnixStream>>,
-) {
-    let mut threads: Vec<JoinHandle<()>> = Vec::new();
+/// How long to wait where there are no more open files, until others are closed.
+const PAUSE: Duration = Duration::from_millis(20);
+
+fn serve(listener: &UnixListener, shared: &Arc<Shared>, stop: &AtomicBool) {
+    let mut clients: Vec<(Arc<UnixStream>, JoinHandle<()>)> = Vec::new();
     for stream in listener.incoming() {
         if stop.load(Ordering::Acquire) {
             break;
         }
-        let Ok(stream) = stream else { continue };
-        let Ok(other) = stream.try_clone() else {
+        let Ok(stream) = stream.map(Arc::new) else {
+            std::thread::sleep(PAUSE);
             continue;
         };
-        clients
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(other);
-        let shared = Arc::clone(shared);
-        threads.push(std::thread::spawn(move || converse(&stream, &shared)));
+        clients.retain(|(_, thread)| !thread.is_finished());
+        let (shared, theirs) = (Arc::clone(shared), Arc::clone(&stream));
+        // A client to whom nobody speaks tries again.
+        if let Ok(thread) = std::thread::Builder::new().spawn(move || converse(&theirs, &shared)) {
+            clients.push((stream, thread));
+        }
     }
-    for stream in clients
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .drain(..)
-    {
+    for (stream, _) in &clients {
         let _ = stream.shutdown(std::net::Shutdown::Both);
     }
-    for thread in threads {
+    for (_, thread) in clients {
         let _ = thread.join();
     }
 }
@@ -173,15 +166,11 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Release);
         self.shared.end_deletion();
-        // Wakes the accepting thread.
-        let _ = UnixStream::connect(&self.address);
+        // Wakes the accepting thread, and needs no open file for it.
+        let _ = rustix::net::shutdown(&self.listener, rustix::net::Shutdown::Both);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
-        self.clients
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
-        let _ = rustix::fs::unlinkat(&*self.dir, "socket", rustix::fs::AtFlags::empty());
+        let _ = rustix::fs::unlinkat(&self.dir, "socket", rustix::fs::AtFlags::empty());
     }
 }

@@ -15,6 +15,7 @@ const PIECES: usize = 8;
 
 /// Passes bytes on to `S`: at first directly, later through a thread.
 pub(crate) struct Offload<S> {
+    /// Bytes since the beginning, or since no thread could be started.
     passed: usize,
     state: State<S>,
 }
@@ -31,7 +32,8 @@ struct Worker<S> {
     full: SyncSender<Vec<u8>>,
     /// Pieces that have been hashed, to be filled again.
     empty: Receiver<Vec<u8>>,
-    thread: JoinHandle<S>,
+    /// Gives the sink back at its end.
+    thread: JoinHandle<Option<S>>,
 }
 
 impl<S: ByteSink + Send + 'static> Offload<S> {
@@ -49,10 +51,11 @@ impl<S: ByteSink + Send + 'static> Offload<S> {
             State::Thread(mut worker) => {
                 worker.send();
                 drop(worker.full);
-                worker
-                    .thread
-                    .join()
-                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+                match worker.thread.join() {
+                    Ok(Some(sink)) => sink,
+                    Ok(None) => unreachable!("it was given the sink"),
+                    Err(panic) => std::panic::resume_unwind(panic),
+                }
             }
             State::Moving => unreachable!("left within one call"),
         }
@@ -60,22 +63,27 @@ impl<S: ByteSink + Send + 'static> Offload<S> {
 }
 
 impl<S: ByteSink + Send + 'static> Worker<S> {
-    fn start(mut sink: S) -> Self {
+    /// Gives the sink back where no thread can be started.
+    fn start(sink: S) -> Result<Self, S> {
+        let (give, given) = mpsc::sync_channel::<S>(1);
         let (full, pieces) = mpsc::sync_channel::<Vec<u8>>(PIECES);
         let (done, empty) = mpsc::channel();
-        let thread = std::thread::spawn(move || {
+        let thread = std::thread::Builder::new().spawn(move || {
+            let mut sink = given.recv().ok()?;
             while let Ok(piece) = pieces.recv() {
                 sink.bytes(&piece);
                 let _ = done.send(piece);
             }
-            sink
+            Some(sink)
         });
-        Self {
+        let Ok(thread) = thread else { return Err(sink) };
+        give.send(sink).map_err(|mpsc::SendError(sink)| sink)?;
+        Ok(Self {
             piece: Vec::with_capacity(PIECE),
             full,
             empty,
             thread,
-        }
+        })
     }
 
     fn send(&mut self) {
@@ -98,7 +106,11 @@ impl<S: ByteSink + Send + 'static> ByteSink for Offload<S> {
             if self.passed >= THRESHOLD
                 && let State::Direct(sink) = std::mem::replace(&mut self.state, State::Moving)
             {
-                self.state = State::Thread(Worker::start(sink));
+                self.passed = 0;
+                self.state = match Worker::start(sink) {
+                    Ok(worker) => State::Thread(worker),
+                    Err(sink) => State::Direct(sink),
+                };
             }
             return;
         }

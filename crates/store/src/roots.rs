@@ -33,7 +33,7 @@ impl Store {
     /// Makes `link` point to the physical place of `target`, replacing an older out-link, and registers it as an indirect root. Deleting
     /// the link later frees the target for collection.
     pub fn make_out_link(&self, link: &Path, target: &StorePath) -> Result<()> {
-        self.check_writable("make an out-link")?;
+        self.check_writable("make an out-link (`--no-out-link` goes without)")?;
         // Before the link: a collector must not come in between. One of stock Nix that runs already has read the links, and hears of
         // this one so.
         self.temp_roots.renew(target)?;

@@ -257,13 +257,18 @@ impl Store {
     }
 
     pub(crate) fn check_writable(&self, action: &'static str) -> Result<()> {
-        if self.options.read_only {
-            return Err(Error::ReadOnly {
-                action,
-                root: self.layout.root().to_owned(),
-                because: self.options.read_only_because.clone(),
-            });
+        match self.options.read_only {
+            true => Err(self.read_only(action)),
+            false => Ok(()),
         }
-        Ok(())
+    }
+
+    /// That `action` needs a store that can be written to.
+    pub(crate) fn read_only(&self, action: &'static str) -> Error {
+        Error::ReadOnly {
+            action,
+            root: self.layout.root().to_owned(),
+            because: self.options.read_only_because.clone(),
+        }
     }
 }

@@ -9,7 +9,7 @@
 //! Invariants:
 //! - A text is accepted if and only if stock Nix accepts it as syntax, except that nesting ends at [`MAX_DEPTH`].
 //! - No input makes the parser panic, overflow the stack, or take more than linear time and memory.
-//! - No tree is higher than [`MAX_DEPTH`], so whoever walks one knows how much stack that takes.
+//! - No tree is higher than [`MAX_DEPTH`], and whoever walks one takes stack as it is needed.
 //! - Within a set each static name is bound once; the tree is what remains after attribute paths are merged.
 
 pub mod ast;

@@ -34,7 +34,7 @@ fn show(text: &[u8]) -> Result<Vec<u8>, (SyntaxErrorKind, String)> {
 
 #[test]
 fn deep_nesting_is_an_error() {
-    const N: usize = 100_000;
+    const N: usize = 250_000;
     let nest = |open: &str, middle: &str, close: &str| {
         [open.repeat(N), middle.into(), close.repeat(N)].concat()
     };
@@ -81,23 +81,23 @@ fn deep_nesting_is_an_error() {
         format!("a{}", " ? b".repeat(N)),
         format!("{{ {} = 1; }}", vec!["a"; N].join(".")),
         format!("{{ {} = 1; }}", vec!["${a}"; N].join(".")),
-        format!("a {}", "+ a ".repeat(10 * N)),
+        format!("a {}", "+ a ".repeat(2 * N)),
         // Chains that start inside parentheses: neither is too long alone.
-        format!("{}a{}", "(".repeat(9_000), " + a + a)".repeat(9_000)),
+        format!("{}a{}", "(".repeat(90_000), " + a + a)".repeat(90_000)),
     ] {
         let shown = text.chars().take(20).collect::<String>();
         match show(text.as_bytes()) {
             Err((SyntaxErrorKind::TooDeep(MAX_DEPTH), message)) => {
                 assert!(message.len() < 1000, "{message}");
             }
-            other => panic!("{shown}: {other:?}"),
+            other => panic!("{shown}: {:?}", other.map(|shown| shown.len())),
         }
     }
 }
 
 #[test]
 fn nesting_below_the_limit_works() {
-    const N: usize = 9_900;
+    const N: usize = 99_000;
     let nest = |open: &str, middle: &str, close: &str| {
         [open.repeat(N), middle.into(), close.repeat(N)].concat()
     };

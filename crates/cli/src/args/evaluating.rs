@@ -36,7 +36,7 @@ pub(crate) struct Instantiate {
     #[arg(value_name = "FILE")]
     pub(crate) files: Vec<String>,
     /// Take the arguments as expressions, not as files
-    #[arg(short = 'E', long)]
+    #[arg(short = 'E', long, overrides_with = "expr")]
     pub(crate) expr: bool,
     /// The attribute to take; may be given several times
     #[arg(short = 'A', long = "attr", value_name = "ATTR", action = clap::ArgAction::Append)]
@@ -92,8 +92,8 @@ impl Mode {
 #[derive(Debug, Args)]
 pub(crate) struct Eval {
     /// FILE, a directory with a default.nix, or `-` for standard input; with `#` an installable (DIR#ATTR); with -f or
-    /// -E, an attribute path
-    #[arg(value_name = "FILE", required_unless_present_any = ["expr", "eval.file"])]
+    /// -E, an attribute path; if nothing is given, the current directory
+    #[arg(value_name = "FILE")]
     pub(crate) what: Vec<String>,
     /// A file whose attributes are named as arguments, as in `nix eval -f`
     #[arg(

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::sources::Source;
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Derivation {
     /// Print store derivations as JSON
@@ -11,9 +13,11 @@ pub(crate) enum Derivation {
         /// Also all derivations that they are built with
         #[arg(short, long)]
         recursive: bool,
-        /// .drv paths, or what else `realise` takes
-        #[arg(value_name = "DRV", required = true)]
+        /// .drv paths, or what else `realise` takes; the default is `.`
+        #[arg(value_name = "DRV")]
         installables: Vec<String>,
+        #[command(flatten)]
+        source: Source,
     },
 }
 

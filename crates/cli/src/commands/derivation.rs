@@ -5,7 +5,7 @@ use std::sync::Arc;
 use xbuild_realise::Wanted;
 use xbuild_realise::plan::read_derivation;
 
-use crate::args::{Common, Derivation, Source};
+use crate::args::{Common, Derivation};
 use crate::failure::Failure;
 use crate::installable;
 use crate::output;
@@ -18,10 +18,17 @@ pub(crate) fn run(common: &Common, args: &Derivation) -> Result<(), Failure> {
     let Derivation::Show {
         recursive,
         installables,
+        source,
     } = args;
-    let session = Arc::new(Session::open(common, &[], false)?);
+    let overrides: &[_] = if source.impure {
+        &[("pure-eval", "false".to_owned())]
+    } else {
+        &[]
+    };
+    let session = Arc::new(Session::open(common, overrides, false)?);
     let mut paths = Vec::new();
-    for wanted in installable::resolve(&session, installables, &Source::default())? {
+    let installables = installable::or_here(installables, source);
+    for wanted in installable::resolve(&session, &installables, source)? {
         paths.push(match wanted {
             Wanted::Outputs(drv, _) => drv,
             Wanted::Path(path) => {

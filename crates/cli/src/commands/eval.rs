@@ -159,7 +159,13 @@ fn named(args: &Eval) -> Result<(Vec<Named>, Style), Failure> {
         Style::Instantiate
     };
     let mut named = Vec::new();
-    for what in &args.what {
+    let here = ".".to_owned();
+    if args.what.is_empty() && args.attributes.is_empty() {
+        return Ok((vec![Named::Installable(here)], Style::Eval));
+    }
+    // As `nix-instantiate -A ATTR`.
+    let alone = args.what.is_empty().then_some(&here);
+    for what in args.what.iter().chain(alone) {
         if what.contains('#') {
             if !args.attributes.is_empty() {
                 return Err(Failure::text(format!(
@@ -321,7 +327,7 @@ pub(crate) fn with_evaluator_for<T: Send>(
                     code: if session.cancel.is_cancelled() {
                         130
                     } else {
-                        1
+                        error.data().exit_code
                     },
                 }
             }

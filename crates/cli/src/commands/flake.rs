@@ -3,15 +3,15 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use xbuild_flake::check::{CheckOptions, check};
+use xbuild_eval::{EvalError, Evaluator, Pos};
+use xbuild_flake::check::{CheckOptions, Checked, Told, check};
 use xbuild_flake::outputs::of_flake;
-use xbuild_flake::show::{ShowOptions, show};
+use xbuild_flake::show::{self, ShowOptions, show};
 use xbuild_flake::{LockFlags, metadata, parse_input_path};
-use xbuild_flake_ref::FlakeRef;
 use xbuild_realise::{Mode, Wanted};
 
 use crate::args::{Common, Flake, Inputs, LockArgs};
-use crate::commands::eval::{Problem, with_evaluator_for};
+use crate::commands::eval::with_evaluator_for;
 use crate::commands::template;
 use crate::failure::Failure;
 use crate::flake_installable::{self as flakes, lock_flags};
@@ -92,16 +92,6 @@ fn fresh(common: &Common) -> Result<Arc<Session>, Failure> {
     Ok(Arc::new(Session::open(common, &overrides, false)?))
 }
 
-fn reference(flake: &str) -> Result<FlakeRef, Failure> {
-    let (reference, fragment) = flakes::parse(flake)?;
-    if fragment.is_empty() {
-        return Ok(reference);
-    }
-    Err(Failure::text(format!(
-        "unexpected fragment '{fragment}' in flake reference '{flake}'"
-    )))
-}
-
 fn inputs() -> Inputs {
     Inputs::default()
 }
@@ -112,23 +102,38 @@ fn run_show(
     lock: &LockArgs,
     options: &ShowOptions,
 ) -> Result<(), Failure> {
-    let reference = reference(flake)?;
+    let reference = flakes::parse_whole(flake)?;
     let flags = lock_flags(lock)?;
-    let shown = with_evaluator_for(session, &inputs(), true, |ev, all| {
+    let json = with_evaluator_for(session, &inputs(), true, |ev, all| {
         let locked = flakes::lock(session, ev, all, &reference, &flags)?;
         // To show something, nothing is built.
         ev.settings.allow_import_from_derivation = false;
-        let value = all.call(ev, &locked)?;
-        let outputs = of_flake(ev, value)?;
-        Ok(show(ev, outputs, &locked.flake.locked.show(), options)?)
+        let mut not_printed = None;
+        let mut tell = |told: show::Told| {
+            match told {
+                show::Told::Line(line) => not_printed = output::line(line).err(),
+                show::Told::Warning(warning) => output::note(format!("warning: {warning}")),
+            }
+            match &not_printed {
+                Some(failure) => Err(EvalError::new(Pos::NONE, failure.message.as_str())),
+                None => Ok(()),
+            }
+        };
+        let outputs = |ev: &mut Evaluator| {
+            let value = all.call(ev, &locked)?;
+            of_flake(ev, value)
+        };
+        let title = locked.flake.locked.show();
+        let shown = show(ev, outputs, &title, options, &mut tell);
+        match not_printed {
+            Some(failure) => Err(failure.into()),
+            None => Ok(shown?),
+        }
     })?;
-    for warning in &shown.warnings {
-        output::note(format!("warning: {warning}"));
-    }
     if options.json {
-        return output::line(shown.json.to_string());
+        return output::line(json.to_string());
     }
-    shown.lines.iter().try_for_each(output::line)
+    Ok(())
 }
 
 fn run_metadata(
@@ -137,7 +142,7 @@ fn run_metadata(
     json: bool,
     lock: &LockArgs,
 ) -> Result<(), Failure> {
-    let reference = reference(flake)?;
+    let reference = flakes::parse_whole(flake)?;
     let flags = lock_flags(lock)?;
     let hash_suffices = session.settings.inputs.allow_dirty_locks;
     let text = with_evaluator_for(session, &inputs(), true, |ev, all| {
@@ -152,7 +157,7 @@ fn run_metadata(
 }
 
 fn run_lock(session: &Arc<Session>, flake: &str, flags: &LockFlags) -> Result<(), Failure> {
-    let reference = reference(flake)?;
+    let reference = flakes::parse_whole(flake)?;
     with_evaluator_for(session, &inputs(), true, |ev, all| {
         flakes::lock(session, ev, all, &reference, flags)?;
         Ok(())
@@ -196,7 +201,7 @@ fn run_check(
     all_systems: bool,
     no_build: bool,
 ) -> Result<(), Failure> {
-    let reference = reference(flake)?;
+    let reference = flakes::parse_whole(flake)?;
     let flags = lock_flags(lock)?;
     let options = CheckOptions {
         all_systems,
@@ -208,20 +213,21 @@ fn run_check(
         let locked = flakes::lock(session, ev, all, &reference, &flags)?;
         let value = all.call(ev, &locked)?;
         let outputs = of_flake(ev, value)?;
-        let found = check(ev, outputs, &options).map_err(Problem::from)?;
+        let tell = |ev: &Evaluator, told: Told<'_>| match told {
+            Told::Warning(warning) => output::note(format!("warning: {warning}")),
+            Told::Error(error) => output::note(ev.render(error, full_trace).trim_end()),
+        };
+        let found = check(ev, outputs, &options, &tell)?;
         if !no_build {
             ev.flush()?;
         }
-        for warning in &found.warnings {
-            output::note(format!("warning: {warning}"));
-        }
-        for error in &found.errors {
-            output::note(ev.render(error, full_trace));
-        }
-        let failed = !found.errors.is_empty();
-        Ok((found.checks, found.omitted, failed))
+        Ok(found)
     })?;
-    let (checks, omitted, failed) = found;
+    let Checked {
+        checks,
+        omitted,
+        failed,
+    } = found;
     if !no_build && !checks.is_empty() {
         let wanted: Vec<Wanted> = checks
             .into_iter()

@@ -89,9 +89,6 @@ fn root_name(name: &Path, n: usize) -> Result<PathBuf, Failure> {
 
 fn expressions(args: &Instantiate) -> Result<Vec<Expression>, Failure> {
     if args.expr {
-        if args.files.is_empty() {
-            return Err(Failure::text("-E takes expressions, and there is none"));
-        }
         return Ok(args.files.iter().cloned().map(Expression::Text).collect());
     }
     if args.files.is_empty() {

@@ -40,7 +40,11 @@ pub(crate) fn run(common: &Common, args: &Realise) -> Result<(), Failure> {
         overrides.push(("pure-eval", "false".to_owned()));
     }
     let session = Arc::new(Session::open(common, &overrides, !args.dry_run)?);
-    let wanted = installable::resolve(&session, &installables(args), &args.source)?;
+    let wanted = installable::resolve(
+        &session,
+        &installable::or_here(&args.installables, &args.source),
+        &args.source,
+    )?;
     if wanted.is_empty() {
         return Err(Failure::text(
             "the expression evaluates to no derivation: there is nothing to build",
@@ -103,15 +107,6 @@ pub(crate) fn run(common: &Common, args: &Realise) -> Result<(), Failure> {
 }
 
 /// The arguments; this directory, as in Nix, where nothing says what to build.
-fn installables(args: &Realise) -> Vec<String> {
-    let source = &args.source;
-    let named = source.file.is_some() || source.expr.is_some() || !source.attributes.is_empty();
-    if args.installables.is_empty() && !named {
-        return vec![".".to_owned()];
-    }
-    args.installables.clone()
-}
-
 /// What makes a store path: `--rebuild` has nothing to do for a path by itself.
 fn rebuildable(session: &Session, wanted: Wanted) -> Result<Wanted, Failure> {
     let Wanted::Path(path) = wanted else {

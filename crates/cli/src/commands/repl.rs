@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use xbuild_eval::eval::is_pseudo_url;
 use xbuild_eval::{EvalError, Evaluator, Value, stack};
 use xbuild_realise::{Error, Realised, Wanted};
 use xbuild_repl::input::{Given, Input};
@@ -51,13 +52,14 @@ pub(crate) fn run(common: &Common, args: &Arguments) -> Result<(), Failure> {
             session.settings.show_trace,
             std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
         );
-        converse(&Rc::new(RefCell::new(repl)), args, &interrupts)
+        converse(&session, &Rc::new(RefCell::new(repl)), args, &interrupts)
     });
     ended.map_err(|error| Failure::text(error.to_string()))?
 }
 
 /// Reads lines until the end.
 fn converse(
+    session: &Session,
     repl: &Rc<RefCell<Repl>>,
     args: &Arguments,
     interrupts: &Interrupts,
@@ -72,38 +74,10 @@ fn converse(
             xbuild_eval::globals::NIX_VERSION
         ));
     }
-    interrupts.during(|| {
-        let mut repl = repl.borrow_mut();
-        // With a file or an expression, the other arguments are attributes of it, as in `nix repl`.
-        let whole = !args.file.is_empty() || !args.expr.is_empty();
-        if whole && !args.what.is_empty() {
-            for attribute in &args.what {
-                for file in &args.file {
-                    repl.load_attribute_of_file(file, attribute);
-                }
-                for text in &args.expr {
-                    repl.load_attribute_of_expression(text, attribute);
-                }
-            }
-            return;
-        }
-        for name in args.file.iter().chain(&args.what) {
-            if name.contains('#') {
-                let (reference, attribute) = name.split_once('#').unwrap_or((name, ""));
-                let reference = if reference.is_empty() { "." } else { reference };
-                if attribute.is_empty() {
-                    repl.load_flake(reference);
-                } else {
-                    repl.load_installable(reference, attribute);
-                }
-            } else {
-                repl.load_file(name);
-            }
-        }
-        for text in &args.expr {
-            repl.load_expression(text);
-        }
-    });
+    if !interrupts.during(|| load(session, &mut repl.borrow_mut(), args))? {
+        // It is told already.
+        return Err(Failure::text(""));
+    }
     let mut text = String::new();
     loop {
         let given = input
@@ -140,6 +114,36 @@ fn converse(
         repl.borrow_mut().unfinished(&text);
     }
     Ok(())
+}
+
+/// Loads what the command line names; says whether all could be loaded.
+fn load(session: &Session, repl: &mut Repl, args: &Arguments) -> Result<bool, Failure> {
+    // With a file or an expression, the other arguments are attributes of it, as in `nix repl`.
+    let whole = !args.file.is_empty() || !args.expr.is_empty();
+    if whole && !args.what.is_empty() {
+        return Ok(args.what.iter().all(|attribute| {
+            let mut files = args.file.iter();
+            let mut texts = args.expr.iter();
+            files.all(|file| repl.load_attribute_of_file(file, attribute))
+                && texts.all(|text| repl.load_attribute_of_expression(text, attribute))
+        }));
+    }
+    if !args.file.iter().all(|name| repl.load_file(name)) {
+        return Ok(false);
+    }
+    for name in &args.what {
+        let loaded = if let Some((place, attribute)) = name.split_once('#') {
+            repl.load_installable(if place.is_empty() { "." } else { place }, attribute)
+        } else if !is_pseudo_url(name) && flake_installable::named(session, name)?.is_some() {
+            repl.load_installable(name, "")
+        } else {
+            repl.load_file(name)
+        };
+        if !loaded {
+            return Ok(false);
+        }
+    }
+    Ok(args.expr.iter().all(|text| repl.load_expression(text)))
 }
 
 /// `xbuild/repl-history` in the user's data directory.
@@ -317,12 +321,28 @@ impl Actions for Runner {
         attribute: &str,
     ) -> Result<Option<Value>, EvalError> {
         let named = flake_installable::named(&self.session, &format!("{place}#{attribute}"));
+        // All of them, where Nix's other commands take the default package.
+        let name = |name: String| {
+            if name.is_empty() {
+                ".".to_owned()
+            } else {
+                name
+            }
+        };
         match named.map_err(|failure| as_eval_error(failure.into()))? {
-            Some((reference, name)) => flake_installable::value(evaluator, &reference, &name)
-                .map(Some)
-                .map_err(as_eval_error),
+            Some((reference, attribute)) => {
+                flake_installable::value(evaluator, &reference, &name(attribute))
+                    .map(Some)
+                    .map_err(as_eval_error)
+            }
             None => Ok(None),
         }
+    }
+
+    fn flake(&self, evaluator: &mut Evaluator, reference: &str) -> Result<Value, EvalError> {
+        let reference = flake_installable::parse_whole(reference)
+            .map_err(|failure| as_eval_error(failure.into()))?;
+        flake_installable::flake(evaluator, &reference).map_err(as_eval_error)
     }
 
     fn auto_call(&self, evaluator: &mut Evaluator, value: Value) -> Result<Value, EvalError> {

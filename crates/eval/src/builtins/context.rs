@@ -203,7 +203,7 @@ fn append_context(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value>
         if !ev.settings.read_only {
             ev.host
                 .realise(&[Requisite::Path(store_path.clone())])
-                .map_err(|error| EvalError::new(attr.pos, error.to_string()))?;
+                .map_err(|error| EvalError::host(attr.pos, &error))?;
         }
         let info = ev.force_attrs(
             attr.value,

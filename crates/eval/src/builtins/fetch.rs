@@ -112,7 +112,7 @@ fn fetch(ev: &mut Evaluator, args: &[Value], pos: Pos, who: &str, unpack: bool) 
     let path = ev
         .host
         .fetch_url(&request)
-        .map_err(|error| EvalError::new(Pos::NONE, error.to_string()))?;
+        .map_err(|error| EvalError::host(Pos::NONE, &error))?;
     Ok(ev.store_path_value(&path))
 }
 

@@ -74,7 +74,7 @@ fn fetch_tree(ev: &mut Evaluator, argument: Value, pos: Pos, kind: Kind) -> Resu
     input
         .require_features(flakes)
         .map_err(|error| ref_error(&error))?;
-    let failed = |error: crate::host::HostError| EvalError::new(Pos::NONE, error.to_string());
+    let failed = |error: crate::host::HostError| EvalError::host(Pos::NONE, &error);
     if !ev.settings.pure && !input.is_direct() && flakes {
         input = ev
             .host
@@ -228,7 +228,9 @@ impl Evaluator {
     /// If the host cannot fetch it.
     pub fn fetch_tree(&mut self, input: &Input) -> HostResult<FetchedTree> {
         let fetched = self.host.fetch_tree(input)?;
-        self.allow(Path::new(&fetched.path.to_string()));
+        let tree = fetched.path.to_string();
+        self.allow(Path::new(&tree));
+        self.remember_origin(&tree, fetched.origin.clone());
         Ok(fetched)
     }
 

@@ -75,10 +75,7 @@ impl Evaluator {
     fn unreadable(&self, path: &Path, error: &HostError, pos: Pos) -> EvalError {
         let real = self.without_links(path);
         match self.host.file_type(&real) {
-            Ok(None) => EvalError::new(
-                Pos::NONE,
-                format!("path '{}' does not exist", real.display()),
-            ),
+            Ok(None) => EvalError::new(Pos::NONE, self.missing_contents(&real)),
             // The number of bytes is that of a buffer.
             Ok(Some(FileType::Directory)) => EvalError::new(
                 pos,
@@ -99,7 +96,7 @@ impl Evaluator {
                 pos,
                 format!(
                     "cannot read directory \"{}\": Not a directory",
-                    real.display()
+                    self.shown_file(&real)
                 ),
             ),
             Ok(None) => self.unreadable(path, error, pos),
@@ -152,10 +149,7 @@ fn read_file_type(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value>
     ev.check_link_readable(&path, pos)?;
     match ev.file_type(&path, pos)? {
         Some(kind) => Ok(ev.string(kind.name().as_bytes())),
-        None => Err(EvalError::new(
-            pos,
-            format!("path '{}' does not exist", path.display()),
-        )),
+        None => Err(EvalError::new(pos, ev.missing_file(&path))),
     }
 }
 

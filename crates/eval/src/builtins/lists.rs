@@ -118,9 +118,10 @@ fn any_or_all(ev: &mut Evaluator, args: &[Value], pos: Pos, any: bool) -> Result
 /// The concatenation of lists, without a copy if all but one are empty.
 fn concatenated(ev: &Evaluator, lists: &[List]) -> Result<Value> {
     let mut filled = lists.iter().filter(|list| !list.is_empty());
-    match (filled.next(), filled.next()) {
-        (None, _) => Ok(ev.list(&[])),
-        (Some(only), None) => Ok(Value::from(*only)),
+    match (filled.next(), filled.next(), filled.next()) {
+        (None, ..) => Ok(ev.list(&[])),
+        (Some(only), None, _) => Ok(Value::from(*only)),
+        (Some(left), Some(right), None) => ev.list_of_both(*left, *right),
         _ => {
             let len = lists.iter().map(|list| list.len()).sum();
             let elements = lists.iter().flat_map(|list| list.as_slice()).copied();

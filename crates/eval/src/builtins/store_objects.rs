@@ -103,7 +103,7 @@ fn store_path(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     if !ev.settings.read_only {
         ev.host
             .realise(&[Requisite::Path(store_path.clone())])
-            .map_err(|error| EvalError::new(Pos::NONE, error.to_string()))?;
+            .map_err(|error| EvalError::host(Pos::NONE, &error))?;
     }
     context.insert(ev.opaque(&store_path.to_string()));
     Ok(ev.string_with(text.as_bytes(), &context))
@@ -284,7 +284,7 @@ fn add_source_inner(ev: &mut Evaluator, source: &Source, pos: Pos) -> Result<Val
         .map_err(|error| failed(error.to_string()))?
         .is_none()
     {
-        return Err(failed(format!("path '{}' does not exist", real.display())));
+        return Err(failed(ev.missing_file(&real)));
     }
     let path = ev
         .host

@@ -8,8 +8,7 @@ use crate::Evaluator;
 use crate::attrs::Attrs;
 use crate::error::Result;
 use crate::position::Pos;
-use crate::print::{is_delayed_function, shown_path};
-use crate::render::file_of;
+use crate::print::is_delayed_function;
 use crate::string::ContextSet;
 use crate::value::{Builtin, Closure, Value, ValueKind};
 
@@ -99,7 +98,7 @@ impl Document<'_> {
                 self.context.add(text.context());
                 self.leaf("string", text.bytes());
             }
-            ValueKind::Path(path) => self.leaf("path", &shown_path(path.as_slice())),
+            ValueKind::Path(path) => self.leaf("path", &ev.shown_path(path.as_slice())),
             ValueKind::List(list) => {
                 self.xml.open("list", &[]);
                 for &element in list.as_slice() {
@@ -183,7 +182,7 @@ impl Document<'_> {
             false => None,
         };
         Place(position.map(|position| {
-            let path = file_of(&position).map(str::to_owned);
+            let path = ev.file_of(&position);
             (position.column.to_string(), position.line.to_string(), path)
         }))
     }

@@ -2,7 +2,9 @@
 
 use super::Evaluator;
 use crate::builtins::float_text;
+use crate::derivation::INTERNAL_FILES;
 use crate::error::{EvalError, Result};
+use crate::heap::Part;
 use crate::position::Pos;
 use crate::stack;
 use crate::string::{ContextElem, ContextSet, Str};
@@ -63,7 +65,12 @@ impl Evaluator {
             }
             ValueKind::Path(path) => {
                 if !how.copy_to_store {
-                    return Ok(Text::Path(path));
+                    return Ok(
+                        match path.as_slice().strip_prefix(INTERNAL_FILES.as_bytes()) {
+                            Some(file) => Text::Owned(file.to_vec()),
+                            None => Text::Path(path),
+                        },
+                    );
                 }
                 let store_path = self.copy_path_to_store(path.as_slice(), pos)?;
                 context.insert(ContextElem::Opaque(store_path));
@@ -194,6 +201,14 @@ impl Text {
             Self::Path(path) => path.as_slice(),
             Self::Static(bytes) => bytes,
             Self::Owned(bytes) => bytes,
+        }
+    }
+
+    /// The bytes, to be put together with others.
+    pub(super) fn part(&self) -> Part<'_, u8> {
+        match self {
+            Self::Heap(string) => Part::from(*string),
+            _ => Part::from(self.bytes()),
         }
     }
 

@@ -107,6 +107,17 @@ impl Evaluator {
         Ok(Value::from(list))
     }
 
+    /// One list after the other; making it can be interrupted.
+    ///
+    /// # Errors
+    ///
+    /// If it was.
+    pub(crate) fn list_of_both(&self, left: List, right: List) -> Result<Value> {
+        let all = self.heap.list_of_both(left, right);
+        self.check_interrupted()?;
+        Ok(Value::from(all))
+    }
+
     /// Forces everything inside as well.
     ///
     /// # Errors

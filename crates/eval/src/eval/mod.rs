@@ -30,6 +30,7 @@ use crate::globals;
 use crate::heap::Heap;
 use crate::host::Host;
 use crate::known::Known;
+use crate::origin::Origin;
 use crate::parse_ahead::ParseAhead;
 use crate::position::{Pos, Positions};
 use crate::settings::Settings;
@@ -77,6 +78,8 @@ pub struct Evaluator {
     pub(crate) allowed: access::Allowed,
     /// Whether the search path is in `allowed`.
     pub(crate) search_path_allowed: bool,
+    /// The trees that were fetched by a pure evaluation, as store paths.
+    pub(crate) origins: Vec<(String, Origin)>,
     /// The store paths that contexts name.
     pub(crate) store_paths: RefCell<FxHashMap<Symbol, StorePath>>,
     /// The hashes modulo of the derivations that were made or read, by path.
@@ -121,6 +124,7 @@ impl Evaluator {
             search_entries: FxHashMap::default(),
             allowed: access::Allowed::new(),
             search_path_allowed: false,
+            origins: Vec::new(),
             store_paths: RefCell::default(),
             drv_hashes: FxHashMap::default(),
             start_time: None,

@@ -8,11 +8,13 @@ use crate::code::{BinaryCode, Code, CodeRef, Operator};
 use crate::error::{EvalError, Result};
 use crate::heap::Env;
 use crate::position::Pos;
-use crate::string::ContextSet;
+use crate::string::{ContextSet, Str};
 use crate::value::{Value, ValueKind};
 
 /// How much room is kept for the texts that are being put together.
 const TEXT_KEPT: usize = 64 << 10;
+/// A string of so many bytes is worth a look whether what follows can be put behind it.
+const LONG_START: usize = 1024;
 
 /// Whether a forced value is an integer or a float.
 #[inline]
@@ -317,7 +319,7 @@ impl Evaluator {
             return self.finish_path(&[left, right], &context, code.pos);
         }
         let context = context.finish(self.heap);
-        let text = self.heap.concat(context, &[left.bytes(), right.bytes()]);
+        let text = self.heap.joined(context, left.part(), right.part());
         Ok(Value::from(text))
     }
 
@@ -347,11 +349,16 @@ impl Evaluator {
     ) -> Result<Value> {
         let mut context = ContextSet::new();
         let start = self.text.len();
-        for (part, pos) in parts {
+        // Not copied twice, and perhaps not at all.
+        let mut long_start: Option<Str> = None;
+        for (i, (part, pos)) in parts.iter().enumerate() {
             let text = self.eval_operand(part, env).and_then(|value| {
                 self.coerce_to_string(value, *pos, &mut context, Coercion::INTERPOLATE, SEGMENT)
             });
             match text {
+                Ok(Text::Heap(text)) if i == 0 && text.len() >= LONG_START => {
+                    long_start = Some(text);
+                }
                 Ok(text) => self.text.extend_from_slice(text.bytes()),
                 Err(error) => {
                     self.text.truncate(start);
@@ -360,7 +367,12 @@ impl Evaluator {
             }
         }
         let context = context.finish(self.heap);
-        let value = Value::from(self.heap.array(context, &self.text[start..]));
+        let rest = &self.text[start..];
+        let value = Value::from(match long_start {
+            None => self.heap.array(context, rest),
+            Some(all) if rest.is_empty() && all.context() == context => all,
+            Some(first) => self.heap.joined(context, first.into(), rest.into()),
+        });
         self.text.truncate(start);
         if start == 0 && self.text.capacity() > TEXT_KEPT {
             self.text = Vec::new();
@@ -440,8 +452,6 @@ impl Evaluator {
         if right.is_empty() {
             return Ok(Value::from(left));
         }
-        let (left, right) = (left.as_slice(), right.as_slice());
-        let all = left.iter().chain(right).copied();
-        self.long_list(left.len() + right.len(), all)
+        self.list_of_both(left, right)
     }
 }

@@ -94,10 +94,7 @@ impl Evaluator {
             Ok(Some(_)) => {}
             Ok(None) => {
                 let real = self.without_links_before(source);
-                return Err(EvalError::new(
-                    Pos::NONE,
-                    format!("path '{}' does not exist", real.display()),
-                ));
+                return Err(EvalError::new(Pos::NONE, self.missing_file(&real)));
             }
             Err(error) => return Err(EvalError::new(Pos::NONE, error.to_string())),
         }
@@ -178,7 +175,7 @@ impl Evaluator {
         let paths = self
             .host
             .realise(&wanted)
-            .map_err(|error| EvalError::new(pos, error.to_string()))?;
+            .map_err(|error| EvalError::host(pos, &error))?;
         self.allow_outputs(&wanted, &paths);
         let rewrite = |(requisite, path): (&Requisite, &StorePath)| match requisite {
             Requisite::Path(_) => None,

@@ -4,13 +4,29 @@ use std::marker::PhantomData;
 use std::ptr::NonNull;
 
 use super::Handle;
+use super::growing::Room;
 use crate::value::Value;
 
 /// What stands before the elements.
+#[derive(Clone, Copy)]
 #[repr(C)]
 pub(super) struct ArrayHeader<H> {
     pub(super) head: H,
+    /// How many elements there are. They follow, or with the bit [`VIEW`] this is the header of a [`View`].
     pub(super) len: usize,
+}
+
+/// Set in the length of an array whose elements lie elsewhere.
+pub(super) const VIEW: usize = 1 << (usize::BITS - 1);
+
+/// An array whose elements belong to another one too.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(super) struct View<H, T: 'static> {
+    pub(super) header: ArrayHeader<H>,
+    pub(super) elements: *const T,
+    /// Where the elements lie, if others can be put beside them.
+    pub(super) room: Option<&'static Room<T>>,
 }
 
 /// An immutable array in the heap behind a thin pointer, with a header word of type `H`.
@@ -27,41 +43,55 @@ impl<H, T> Clone for Array<H, T> {
 
 impl<H, T> Copy for Array<H, T> {}
 
-impl<H: Copy, T: Copy> std::fmt::Debug for Array<H, T> {
+impl<H: Copy + 'static, T: Copy + 'static> std::fmt::Debug for Array<H, T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "array of {}", self.len())
     }
 }
 
-impl<H: Copy, T: Copy> Array<H, T> {
+impl<H: Copy + 'static, T: Copy + 'static> Array<H, T> {
+    #[inline]
+    fn header(self) -> ArrayHeader<H> {
+        // SAFETY: invariants 1 and 4: the header was initialised when the array was made, never changes and never goes
+        // away.
+        unsafe { *self.header.as_ptr() }
+    }
+
     /// The elements.
     #[inline]
     #[must_use]
     pub fn as_slice(self) -> &'static [T] {
-        // SAFETY: invariants 1 and 4: header and `len` elements were initialised by `array_with`, never change and
-        // never go away.
-        unsafe {
-            std::slice::from_raw_parts(
-                self.header.add(1).cast::<T>().as_ptr(),
-                (*self.header.as_ptr()).len,
-            )
+        let elements = match self.view() {
+            None => self.header.as_ptr().wrapping_add(1).cast::<T>(),
+            Some(view) => view.elements.cast_mut(),
+        };
+        // SAFETY: invariants 1 and 4: `len` elements were initialised before the array was known, never change and never go
+        // away.
+        unsafe { std::slice::from_raw_parts(elements, self.len()) }
+    }
+
+    /// What the array is, if its elements lie elsewhere.
+    #[inline]
+    pub(super) fn view(self) -> Option<&'static View<H, T>> {
+        if self.header().len & VIEW == 0 {
+            return None;
         }
+        // SAFETY: a header with this bit is that of a view (invariant 3).
+        Some(unsafe { self.header.cast::<View<H, T>>().as_ref() })
     }
 
     /// The header word.
     #[inline]
     #[must_use]
     pub fn head(self) -> H {
-        // SAFETY: as above.
-        unsafe { (*self.header.as_ptr()).head }
+        self.header().head
     }
 
     /// How many elements there are.
     #[inline]
     #[must_use]
     pub fn len(self) -> usize {
-        // SAFETY: as above.
-        unsafe { (*self.header.as_ptr()).len }
+        self.header().len & !VIEW
     }
 
     /// Whether there are none.
@@ -72,7 +102,7 @@ impl<H: Copy, T: Copy> Array<H, T> {
     }
 }
 
-impl<H: Copy, T: Copy> Handle for Array<H, T> {
+impl<H: Copy + 'static, T: Copy + 'static> Handle for Array<H, T> {
     #[inline]
     fn start(self) -> NonNull<u64> {
         self.header.cast()

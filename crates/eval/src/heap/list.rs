@@ -6,20 +6,9 @@ use super::{Array, Handle, Heap};
 use crate::value::Value;
 
 /// A list in the heap: its elements may be thunks.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct List {
-    /// Points at a word with the number of elements. Either it is that of an `Array<(), Value>`; or, if it has the bit
-    /// [`List::VIEW`], it is the first word of a [`View`].
-    header: NonNull<u64>,
-}
-
-/// A list whose elements belong to another one.
 #[derive(Clone, Copy)]
-#[repr(C)]
-struct View {
-    /// As of [`List::header`].
-    len: u64,
-    elements: *const Value,
+pub struct List {
+    elements: Array<(), Value>,
 }
 
 impl Heap {
@@ -27,7 +16,7 @@ impl Heap {
     #[inline]
     pub fn list_from_iter(self, capacity: usize, values: impl IntoIterator<Item = Value>) -> List {
         List {
-            header: self.array_from_iter((), capacity, values).start(),
+            elements: self.array_from_iter((), capacity, values),
         }
     }
 
@@ -43,30 +32,25 @@ impl Heap {
         if rest.len() < 2 {
             return self.list(rest);
         }
-        let object = self.alloc(View {
-            len: rest.len() as u64 | List::VIEW,
-            elements: rest.as_ptr(),
-        });
         List {
-            header: NonNull::from(object).cast(),
+            elements: self.view((), rest),
+        }
+    }
+
+    /// One list after the other.
+    pub fn list_of_both(self, left: List, right: List) -> List {
+        List {
+            elements: self.joined((), left.elements.into(), right.elements.into()),
         }
     }
 }
 
 impl List {
-    const VIEW: u64 = 1 << 63;
-
-    #[inline]
-    fn header(self) -> u64 {
-        // SAFETY: invariant 1; the header never changes.
-        unsafe { self.header.read() }
-    }
-
     /// How many elements there are.
     #[inline]
     #[must_use]
     pub fn len(self) -> usize {
-        (self.header() & !Self::VIEW) as usize
+        self.elements.len()
     }
 
     /// Whether there are none.
@@ -80,26 +64,30 @@ impl List {
     #[inline]
     #[must_use]
     pub fn as_slice(self) -> &'static [Value] {
-        // SAFETY: invariants 1 and 4: the header is that of an array, or of a view of the elements of one.
-        unsafe {
-            if self.header() & Self::VIEW == 0 {
-                Array::<(), Value>::from_start(self.header).as_slice()
-            } else {
-                let view = self.header.cast::<View>().as_ref();
-                std::slice::from_raw_parts(view.elements, self.len())
-            }
-        }
+        self.elements.as_slice()
     }
 }
+
+/// Whether they are the same list.
+impl PartialEq for List {
+    fn eq(&self, other: &Self) -> bool {
+        self.start() == other.start()
+    }
+}
+
+impl Eq for List {}
 
 impl Handle for List {
     #[inline]
     fn start(self) -> NonNull<u64> {
-        self.header
+        self.elements.start()
     }
 
     #[inline]
     unsafe fn from_start(start: NonNull<u64>) -> Self {
-        Self { header: start }
+        Self {
+            // SAFETY: the caller's promise.
+            elements: unsafe { Array::from_start(start) },
+        }
     }
 }

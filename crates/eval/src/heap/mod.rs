@@ -11,8 +11,8 @@
 //!    together with a tag.
 //! 3. A [`Word`] with the tag of an object was made by this module from a pointer to a fully initialised object of
 //!    exactly that type: only the `from_*` constructors set a pointer tag, and each takes the typed handle.
-//! 4. Objects are immutable once a handle to them exists, except [`Env`] slots, [`Thunk`]s and the flat copies of [`Layered`]
-//!    sets, which are [`Cell`](std::cell::Cell)s.
+//! 4. Objects are immutable once a handle to them exists, except [`Env`] slots, [`Thunk`]s, the flat copies of [`Layered`]
+//!    sets, which are [`Cell`](std::cell::Cell)s, and the part of a [`Room`](growing::Room) that is in no array yet.
 //! 5. Fresh memory is zero, and an unset slot of an [`Env`] is a zero word. The thread that gets memory ahead writes nothing.
 //! 6. The memory of a frame that nothing in the heap refers to is used again, but only for a frame with as many slots: a
 //!    handle to it that was kept by mistake is still a handle to a frame.
@@ -25,6 +25,7 @@ mod arena;
 mod array;
 mod env;
 mod frames;
+mod growing;
 mod list;
 mod set;
 mod thunk;
@@ -42,6 +43,7 @@ use array::ArrayHeader;
 pub use array::{Application, Array};
 pub use env::Env;
 use frames::FreeFrames;
+pub(crate) use growing::Part;
 pub use list::List;
 pub use set::{Attrs, Layered};
 pub use thunk::{Pending, Thunk, ThunkState};
@@ -177,21 +179,6 @@ impl Heap {
             header,
             marker: PhantomData,
         }
-    }
-
-    /// A byte array of exactly `len` bytes put together from `parts`.
-    pub(crate) fn concat<H: Copy>(self, head: H, parts: &[&[u8]]) -> Array<H, u8> {
-        let len = parts.iter().map(|part| part.len()).sum();
-        self.array_with(head, len, |uninit| {
-            let mut at = 0;
-            for part in parts {
-                for (slot, byte) in uninit[at..at + part.len()].iter_mut().zip(*part) {
-                    slot.write(*byte);
-                }
-                at += part.len();
-            }
-            at
-        })
     }
 
     /// An array of exactly the elements that `values` yields, of which there must be `len`, or fewer.

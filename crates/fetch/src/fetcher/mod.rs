@@ -368,7 +368,11 @@ impl Download<'_> {
             path: path.to_owned(),
             source,
         };
-        let mut file = File::open(path).map_err(failed)?;
+        let mut file = File::open(path).map_err(|source| FetchError::Local {
+            url: self.shown.clone(),
+            path: path.to_owned(),
+            source,
+        })?;
         let metadata = file.metadata().map_err(failed)?;
         if !metadata.is_file() {
             let reason = "it is not a regular file".to_owned();
@@ -492,22 +496,11 @@ impl Download<'_> {
                     wait: None,
                 }))
             }
-            status @ (408 | 425 | 429 | 500..=599) => {
-                let reason = FetchError::Status {
-                    url: head.url,
-                    status,
-                }
-                .to_string();
-                let reason = reason
-                    .split_once("': ")
-                    .map_or(reason.as_str(), |(_, reason)| reason)
-                    .to_owned();
-                Ok(Some(Broken {
-                    reason,
-                    transient: true,
-                    wait: head.retry_after,
-                }))
-            }
+            status @ (408 | 425 | 429 | 500..=599) => Ok(Some(Broken {
+                reason: format!("HTTP error {status}"),
+                transient: true,
+                wait: head.retry_after,
+            })),
             status => Err(FetchError::Status {
                 url: head.url,
                 status,

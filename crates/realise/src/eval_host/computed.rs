@@ -39,7 +39,7 @@ impl StoreHost {
             }
             (FileIngestionMethod::NixArchive, Some(filter)) => {
                 let mut below =
-                    |path: &Path, kind: FileType| filter(path, kind).map_err(|error| error.0);
+                    |path: &Path, kind: FileType| filter(path, kind).map_err(HostError::into_cause);
                 nar::write_path_filtered(physical, &mut hasher, &mut below)?;
             }
         }

@@ -14,12 +14,12 @@ use std::sync::Arc;
 
 use xbuild_derivation::Derivation;
 use xbuild_eval::host::{
-    DirState, FetchUrl, FetchedTree, FileType, Host, HostError, HostResult, PathFilter, Registries,
-    Requisite,
+    DirState, FetchUrl, FetchedTree, FileType, Host, HostError, HostResult, Origin, PathFilter,
+    Registries, Requisite,
 };
-use xbuild_fetch::Fetcher;
+use xbuild_fetch::{FetchError, Fetcher};
 use xbuild_flake_ref::Input;
-use xbuild_inputs::{InputOptions, Inputs, Which};
+use xbuild_inputs::{Called, InputOptions, Inputs, Which};
 use xbuild_sandbox::CancelToken;
 use xbuild_store::{NewText, Store};
 use xbuild_store_model::store_path::make_fixed_output_path;
@@ -104,6 +104,40 @@ fn message(text: &[u8]) {
     line.push(b'\n');
     // Nothing can be done about a closed stderr.
     let _ = std::io::stderr().lock().write_all(&line);
+}
+
+/// The exit code of stock Nix for what has another hash than it was said to have.
+const WRONG_HASH: u8 = 102;
+
+fn download_error(error: FetchError) -> HostError {
+    let code = if matches!(error, FetchError::HashMismatch { .. }) {
+        WRONG_HASH
+    } else {
+        1
+    };
+    HostError::from(error).with_exit_code(code)
+}
+
+fn input_error(error: xbuild_inputs::Error) -> HostError {
+    let code = if matches!(error, xbuild_inputs::Error::HashMismatch { .. }) {
+        WRONG_HASH
+    } else {
+        1
+    };
+    HostError::from(error).with_exit_code(code)
+}
+
+/// Of a source that was copied, with the first line of stock Nix.
+fn added_error(source: &Path, error: xbuild_store::Error) -> HostError {
+    match error {
+        xbuild_store::Error::HashMismatch {
+            expected, found, ..
+        } => HostError::new(format!(
+            "store path mismatch in (possibly filtered) path added from '{}'\n  specified: {expected}\n  got:       {found}",
+            source.display()
+        )),
+        other => other.into(),
+    }
 }
 
 fn read_error(path: &Path, error: &std::io::Error) -> HostError {
@@ -257,14 +291,10 @@ impl Host for StoreHost {
             if let Some(source) = read_only {
                 return self.compute_path(&source, None);
             }
-            return Ok(self.store.add_path(
-                name,
-                &physical,
-                method,
-                algo,
-                None,
-                expected.as_ref(),
-            )?);
+            return self
+                .store
+                .add_path(name, &physical, method, algo, None, expected.as_ref())
+                .map_err(|error| added_error(source, error));
         };
         if let Some(computed) = read_only {
             let mut translated = |path: &Path, kind: FileType| filter(&source.join(path), kind);
@@ -273,16 +303,12 @@ impl Host for StoreHost {
         // The filter knows the paths of the program, not where they lie.
         let mut translated = |path: &Path, kind: FileType| {
             let below = path.strip_prefix(&physical).unwrap_or(path);
-            filter(&source.join(below), kind).map_err(|HostError(error)| error)
+            filter(&source.join(below), kind).map_err(HostError::into_cause)
         };
-        Ok(self.store.add_path(
-            name,
-            &physical,
-            method,
-            algo,
-            Some(&mut translated),
-            expected.as_ref(),
-        )?)
+        let filter = Some(&mut translated as _);
+        self.store
+            .add_path(name, &physical, method, algo, filter, expected.as_ref())
+            .map_err(|error| added_error(source, error))
     }
 
     fn add_derivation(&self, derivation: &Derivation, aterm: Vec<u8>) -> HostResult<StorePath> {
@@ -343,7 +369,10 @@ impl Host for StoreHost {
                 .into_iter()
                 .map(|(drv, names)| Wanted::Outputs(drv, Some(names))),
         );
-        let realised = (self.build)(&all)?;
+        let realised = (self.build)(&all).map_err(|error| {
+            let code = error.exit_code();
+            HostError::from(error).with_exit_code(code)
+        })?;
         let path = |requisite: &Requisite| match requisite {
             Requisite::Path(path) => Ok(path.clone()),
             Requisite::Output(drv, output) => realised
@@ -382,10 +411,12 @@ impl Host for StoreHost {
         let file = scratch.path().join("download");
         let expected = fetch.hash.as_ref().filter(|_| !recursive);
         self.fetcher
-            .fetch(&fetch.url, &file, expected, &mut |_| {}, self.cancel.flag())?;
+            .fetch(&fetch.url, &file, expected, &mut |_| {}, self.cancel.flag())
+            .map_err(download_error)?;
         let source = if fetch.unpack {
             let unpacked = scratch.path().join("unpacked");
-            xbuild_fetch::tarball::unpack(&file, &unpacked)?;
+            xbuild_fetch::tarball::unpack(&file, &unpacked)
+                .map_err(|error| error.with_name(&fetch.url))?;
             unpacked
         } else {
             file
@@ -395,21 +426,35 @@ impl Host for StoreHost {
             fs::set_permissions(&source, fs::Permissions::from_mode(0o755))?;
         }
         let algo = fetch.hash.map_or(HashAlgo::Sha256, |hash| hash.algo());
-        Ok(self.store.add_path(
+        let added = self.store.add_path(
             &fetch.name,
             &source,
             method,
             algo,
             None,
             fetch.hash.as_ref(),
-        )?)
+        );
+        added.map_err(|error| match error {
+            xbuild_store::Error::HashMismatch {
+                expected, found, ..
+            } => HostError::new(format!(
+                "hash mismatch in file downloaded from '{}':\n  specified: {expected}\n  got:       {found}",
+                fetch.url
+            ))
+            .with_exit_code(WRONG_HASH),
+            other => other.into(),
+        })
     }
 
     fn fetch_tree(&self, input: &Input) -> HostResult<FetchedTree> {
-        let fetched = self.inputs.fetch(input)?;
+        let fetched = self.inputs.fetch(input).map_err(input_error)?;
         Ok(FetchedTree {
             path: fetched.path,
             input: fetched.input,
+            origin: fetched.called.map(|called| match called {
+                Called::WorkTree(path) => Origin::WorkTree(path),
+                Called::Url(url) => Origin::Url(url),
+            }),
         })
     }
 

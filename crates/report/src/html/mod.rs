@@ -73,7 +73,7 @@ const TIMELINE: &str = "<section aria-labelledby=\"timeline-title\">\n<h2 id=\"t
 <label>Find <input type=\"search\" id=\"find\" placeholder=\"part of a name\" autocomplete=\"off\"></label>\n\
 <span id=\"found\" role=\"status\"></span>\n\
 <ul class=\"legend\" aria-label=\"Colours\"><li class=\"build\">build</li><li class=\"fetch\">download</li>\
-<li class=\"rebuild\">built again</li><li class=\"failed\">failed or stopped</li><li class=\"registering\">checking, registering</li>\
+<li class=\"rebuild\">built again</li><li class=\"failed\">failed, stopped or tried again</li><li class=\"registering\">checking, registering</li>\
 <li class=\"critical\">critical path</li></ul>\n</div>\n\
 <div id=\"chart\" tabindex=\"0\" role=\"application\" aria-label=\"Timeline of steps by slot. Arrow keys go from step to step, plus and minus zoom, 0 shows all.\">\
 <canvas id=\"canvas\"></canvas><div id=\"tip\" role=\"status\" hidden></div></div>\n\
@@ -240,7 +240,7 @@ fn critical(run: &Run, figures: &Figures, page: &mut String) {
     );
     for id in &figures.critical {
         let Some(step) = run.step(*id) else { continue };
-        let took = step.duration(run.last).unwrap_or_default();
+        let took = step.occupied(run.last);
         let _ = writeln!(
             page,
             "<li data-step=\"{}\"><span class=\"meter\"><i style=\"width:{:.1}%\"></i></span> \
@@ -280,14 +280,14 @@ fn steps(run: &Run, figures: &Figures, page: &mut String) {
     );
     for (label, class) in [
         ("Step", ""),
-        ("Kind", ""),
         ("State", ""),
-        ("Began", "number"),
         ("Time", "number"),
         ("Earlier", "number"),
+        ("Began", "number"),
         ("Processor", "number"),
         ("Memory", "number"),
         ("Bytes", "number"),
+        ("Kind", ""),
     ] {
         let _ = write!(page, "<th scope=\"col\" class=\"{class}\">{label}</th>");
     }
@@ -309,13 +309,17 @@ fn row(step: &Step, took: Option<Duration>, begin: Duration, critical: bool, pag
         StepState::Skipped | StepState::Waiting => "open",
         _ => "",
     };
+    let again = if step.attempts.is_empty() {
+        ""
+    } else {
+        ", tried again"
+    };
     let _ = write!(
         page,
-        "<tr data-step=\"{}\"><th scope=\"row\" title=\"{}\">{}{mark}</th><td>{}</td><td class=\"{class}\">{}</td>",
+        "<tr data-step=\"{}\"><th scope=\"row\" title=\"{}\">{}{mark}</th><td class=\"{class}\">{}{again}</td>",
         step.id.0,
         escape(&step.drv.to_string()),
         escape(step.name()),
-        kind(step.kind),
         step.state.name()
     );
     // The value by which a column is sorted stands beside what is shown.
@@ -336,9 +340,9 @@ fn row(step: &Step, took: Option<Duration>, begin: Duration, critical: bool, pag
         )
     };
     let cells = [
-        time(step.started.map(|at| at.saturating_sub(begin))),
         time(took),
         time(step.expected),
+        time(step.started.map(|at| at.saturating_sub(begin))),
         time(step.usage.map(|usage| usage.user + usage.system)),
     ];
     for (value, shown) in cells {
@@ -349,7 +353,7 @@ fn row(step: &Step, took: Option<Duration>, begin: Duration, critical: bool, pag
     for value in [memory, bytes] {
         number(value, value.map(words::size).unwrap_or_default());
     }
-    page.push_str("</tr>\n");
+    let _ = writeln!(page, "<td>{}</td></tr>", kind(step.kind));
 }
 
 fn kind(kind: StepKind) -> &'static str {

@@ -3,6 +3,16 @@
   const $ = (id) => document.getElementById(id);
   const run = JSON.parse($("run").textContent);
   const ran = run.steps.filter((step) => step.slot !== undefined && step.started !== undefined);
+  // What was tried before stands where it ran, as a step of its own that nothing needed.
+  for (const step of run.steps) {
+    for (const attempt of step.attempts ?? []) {
+      const { step: id, name, drvPath, kind, after, critical } = step;
+      ran.push({
+        step: id, name, drvPath, kind, after, critical, state: "retried", slot: attempt.slot, started: attempt.started,
+        ended: attempt.ended, duration: attempt.ended - attempt.started, reason: attempt.message,
+      });
+    }
+  }
 
   // ---- Words, as in the rest of the page ----
 
@@ -25,7 +35,7 @@
   const kinds = { build: "build", fetch: "download", rebuild: "build again" };
   const states = {
     waiting: "not run", running: "running when the recording ended", made: "done", present: "already built",
-    failed: "failed", stopped: "stopped", skipped: "skipped",
+    failed: "failed", stopped: "stopped", skipped: "skipped", retried: "ended badly, and was tried again",
   };
 
   // ---- Light and dark ----
@@ -86,7 +96,7 @@
 
   const neighbours = (step) => ({
     before: step.after.map((id) => run.steps[id]).filter(Boolean),
-    behind: run.steps.filter((other) => other.after.includes(step.step)),
+    behind: step.state === "retried" ? [] : run.steps.filter((other) => other.after.includes(step.step)),
   });
 
   // ---- Drawing ----
@@ -94,7 +104,7 @@
   const colour = (name) => getComputedStyle(root).getPropertyValue(`--${name}`).trim();
 
   const stepColour = (step) => {
-    if (step.state === "failed" || step.state === "stopped") return "failed";
+    if (["failed", "stopped", "retried"].includes(step.state)) return "failed";
     return step.kind;
   };
 
@@ -125,15 +135,20 @@
     return parts.map((n, i) => (i ? String(n).padStart(2, "0") : n)).join(":");
   };
 
+  // Names often begin alike, so the middle is left out.
+  const shortened = (text, length) => {
+    const last = Math.floor(length / 2);
+    return `${text.slice(0, length - last)}…${last ? text.slice(-last) : ""}`;
+  };
   const fitted = (text, space) => {
     if (pen.measureText(text).width <= space) return text;
     let low = 0;
-    let high = text.length;
+    let high = text.length - 1;
     while (low < high) {
       const middle = Math.ceil((low + high) / 2);
-      if (pen.measureText(`${text.slice(0, middle)}…`).width <= space) low = middle; else high = middle - 1;
+      if (pen.measureText(shortened(text, middle)).width <= space) low = middle; else high = middle - 1;
     }
-    return low > 1 ? `${text.slice(0, low)}…` : "";
+    return low > 1 ? shortened(text, low) : "";
   };
 
   const drawAxis = (c) => {
@@ -192,8 +207,20 @@
     pen.lineWidth = 1.25;
     for (const [a, b] of pairs) {
       if (a.slot === undefined || b.slot === undefined) continue;
-      const middle = (step) => rowTop(rowOf.get(key(step.slot))) + rowHeight / 2;
+      const row = (step) => rowTop(rowOf.get(key(step.slot)));
+      const middle = (step) => row(step) + rowHeight / 2;
       const [x1, x2] = [x(ended(a)), x(b.started)];
+      if (row(a) === row(b)) {
+        // Below the names of what lies between.
+        const low = row(a) + rowHeight;
+        pen.beginPath();
+        pen.moveTo(x1 - 3, low - 4);
+        pen.lineTo(x1 - 3, low);
+        pen.lineTo(x2 + 3, low);
+        pen.lineTo(x2 + 3, low - 4);
+        pen.stroke();
+        continue;
+      }
       const bend = Math.max((x2 - x1) / 2, 18);
       pen.beginPath();
       pen.moveTo(x1, middle(a));
@@ -334,6 +361,7 @@
       list.push(["began", `after ${seconds(step.started - begin)}`]);
     }
     if (step.builderEnded !== undefined) list.push(["of that", `${seconds(ended(step) - step.builderEnded)} checking and registering`]);
+    for (const attempt of step.attempts ?? []) list.push(["before", `tried for ${seconds(attempt.ended - attempt.started)}`]);
     add("waited", step.waited, (n) => `${seconds(n)} for another process`);
     if (step.user !== undefined) list.push(["processor", `${seconds(step.user)} user, ${seconds(step.system)} system`]);
     add("memory", step.peakMemory, bytes);
@@ -563,7 +591,7 @@
       chart.scrollIntoView({ block: "nearest" });
     });
   }
-  headings[4]?.setAttribute("aria-sort", "descending");
+  headings[2]?.setAttribute("aria-sort", "descending");
   list();
 
   // ---- Begin ----

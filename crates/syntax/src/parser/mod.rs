@@ -27,8 +27,8 @@ use crate::span::{SourceId, Span};
 use crate::symbol::{Symbol, Symbols};
 
 /// How deep expressions may be nested, and how high a tree may be: parentheses count, and so does each operator of a
-/// chain. Nix has no such limit in its parser but ends at its stack; its evaluator's `max-call-depth` is the same number.
-pub const MAX_DEPTH: u32 = 10_000;
+/// chain. Nix has no such limit in its parser; what is not much higher ends at its evaluator's stack.
+pub const MAX_DEPTH: u32 = 100_000;
 
 /// How much stack must be left for one more level, and how much is taken when less is left.
 const STACK_RED_ZONE: usize = 96 * 1024;

@@ -82,6 +82,18 @@ impl<'a> SetBuilder<'a> {
     }
 }
 
+/// One after the other: a path of names may be as long as the text.
+impl Drop for SetBuilder<'_> {
+    fn drop(&mut self) {
+        let mut rest: Vec<Slot> = std::mem::take(&mut self.bindings);
+        while let Some(slot) = rest.pop() {
+            if let Value::Open(mut inner, _) = slot.value {
+                rest.append(&mut inner.bindings);
+            }
+        }
+    }
+}
+
 impl Value<'_> {
     fn is_set(&self) -> bool {
         matches!(
