@@ -166,8 +166,8 @@ pub struct SelectCode {
 pub enum NameCode {
     /// Known: the name, where it is, and where it was found last, for [`crate::attrs::Attrs::get_hinted`].
     Static(Symbol, Pos, Cell<u32>),
-    /// To be computed.
-    Dynamic(CodeRef, Pos),
+    /// To be computed: by code, where that is, and where the path is.
+    Dynamic(CodeRef, Pos, Pos),
 }
 
 /// `{ … }`

@@ -135,21 +135,17 @@ impl EvalError {
         self.frame(pos, text.into(), Shown::Short)
     }
 
-    /// Adds that a builtin was called at `pos`. What that itself has to tell has no other place.
+    /// Adds what was going on around; the error keeps its own place, even if that is the same.
     #[cold]
     #[must_use]
-    pub(crate) fn in_builtin(mut self, pos: Pos, name: &str) -> Self {
-        if self.0.pos == pos {
-            self.0.pos = Pos::NONE;
-        }
-        self.0
-            .trace
-            .retain(|frame| frame.pos != pos || frame.text != CALL_SITE);
-        for frame in &mut self.0.trace {
-            if frame.pos == pos {
-                frame.pos = Pos::NONE;
-            }
-        }
+    pub fn around(self, pos: Pos, text: impl Into<String>) -> Self {
+        self.frame(pos, text.into(), Shown::Short)
+    }
+
+    /// Adds that a builtin was called at `pos`.
+    #[cold]
+    #[must_use]
+    pub(crate) fn in_builtin(self, pos: Pos, name: &str) -> Self {
         // It is there to add something else.
         if name == "addErrorContext" {
             return self;

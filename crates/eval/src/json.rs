@@ -123,9 +123,9 @@ impl Evaluator {
                     write_json_string(self.symbols.name(attr.name), pos, out)?;
                     out.push(b':');
                     if let Err(error) = self.write_json(attr.value, attr.pos, context, form, out) {
-                        let name = self.name(attr.name);
+                        let name = self.shown_symbol(attr.name);
                         return Err(
-                            error.context(attr.pos, format!("while evaluating attribute '{name}'"))
+                            error.around(attr.pos, format!("while evaluating attribute '{name}'"))
                         );
                     }
                 }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use xbuild_derivation::Derivation;
@@ -31,6 +32,7 @@ enum Entry {
 #[derive(Default)]
 pub struct LocalHost {
     store: RefCell<BTreeMap<StorePath, Entry>>,
+    messages: Option<Rc<RefCell<Vec<u8>>>>,
 }
 
 impl LocalHost {
@@ -38,6 +40,15 @@ impl LocalHost {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// With an empty store; messages for the user are kept there instead of being printed.
+    #[must_use]
+    pub fn with_messages(messages: Rc<RefCell<Vec<u8>>>) -> Self {
+        Self {
+            messages: Some(messages),
+            ..Self::default()
+        }
     }
 
     /// The derivations that were added, by path.
@@ -152,6 +163,12 @@ impl Host for LocalHost {
     }
 
     fn message(&self, text: &[u8]) {
+        if let Some(messages) = &self.messages {
+            let mut messages = messages.borrow_mut();
+            messages.extend_from_slice(text);
+            messages.push(b'\n');
+            return;
+        }
         let mut stderr = std::io::stderr().lock();
         // Nothing can be told about a stderr that is gone.
         let _ = stderr

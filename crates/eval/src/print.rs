@@ -94,10 +94,22 @@ impl Evaluator {
     /// The value as error messages have it: short, and nothing is evaluated for it.
     #[must_use]
     pub fn show_for_error(&self, value: Value) -> String {
+        self.show_within(value, MAX_DEPTH, MAX_ITEMS, MAX_STRING)
+    }
+
+    /// The same, however much it is: as `builtins.trace` has it.
+    #[must_use]
+    pub fn show_whole(&self, value: Value) -> String {
+        self.show_within(value, usize::MAX, usize::MAX, usize::MAX)
+    }
+
+    fn show_within(&self, value: Value, depth: usize, items: usize, string: usize) -> String {
         let mut out = Vec::new();
         let mut budget = Budget {
-            attrs: MAX_ITEMS,
-            items: MAX_ITEMS,
+            depth,
+            attrs: items,
+            items,
+            string,
             seen: FxHashSet::default(),
         };
         self.show(value, 0, &mut budget, &mut out);
@@ -121,15 +133,18 @@ impl Evaluator {
             ValueKind::Attrs(attrs) => {
                 if !budget.seen.insert(identity(attrs)) {
                     out.extend_from_slice("«repeated»".as_bytes());
-                } else if depth >= MAX_DEPTH {
+                } else if depth >= budget.depth {
                     out.extend_from_slice(b"{ ... }");
                 } else {
                     out.extend_from_slice(b"{ ");
                     let mut sorted = self.sorted_by_name(attrs);
                     // What tells most about a set comes first.
-                    sorted.sort_by_key(|attr| {
-                        !(attr.name == self.known.kind || self.symbols.name(attr.name) == b"_type")
-                    });
+                    if budget.attrs < usize::MAX {
+                        sorted.sort_by_key(|attr| {
+                            !(attr.name == self.known.kind
+                                || self.symbols.name(attr.name) == b"_type")
+                        });
+                    }
                     for (index, attr) in sorted.iter().enumerate() {
                         if budget.attrs == 0 {
                             elided(sorted.len() - index, "attribute", out);
@@ -141,7 +156,9 @@ impl Evaluator {
                         self.show(attr.value, depth + 1, budget, out);
                         out.extend_from_slice(b"; ");
                         // What is inside counts first, and may use up more than there is.
-                        budget.attrs = budget.attrs.saturating_sub(1);
+                        if budget.attrs < usize::MAX {
+                            budget.attrs = budget.attrs.saturating_sub(1);
+                        }
                     }
                     out.push(b'}');
                 }
@@ -149,7 +166,7 @@ impl Evaluator {
             ValueKind::List(list) => {
                 if !list.is_empty() && !budget.seen.insert(list.address()) {
                     out.extend_from_slice("«repeated»".as_bytes());
-                } else if depth >= MAX_DEPTH {
+                } else if depth >= budget.depth {
                     out.extend_from_slice(b"[ ... ]");
                 } else {
                     out.extend_from_slice(b"[ ");
@@ -161,7 +178,9 @@ impl Evaluator {
                         }
                         self.show(*element, depth + 1, budget, out);
                         out.push(b' ');
-                        budget.items = budget.items.saturating_sub(1);
+                        if budget.items < usize::MAX {
+                            budget.items = budget.items.saturating_sub(1);
+                        }
                     }
                     out.push(b']');
                 }
@@ -184,7 +203,7 @@ impl Evaluator {
                 };
                 out.extend_from_slice(format!("«partially applied primop {name}»").as_bytes());
             }
-            _ => self.print_simple(value, MAX_STRING, out),
+            _ => self.print_simple(value, budget.string, out),
         }
     }
 
@@ -210,6 +229,8 @@ pub(crate) fn is_delayed_function(value: Value) -> bool {
 
 /// How much more of a value may be shown.
 struct Budget {
+    depth: usize,
+    string: usize,
     attrs: usize,
     items: usize,
     seen: FxHashSet<usize>,

@@ -2,16 +2,23 @@
 
 use std::fmt::Write as _;
 
+use rustc_hash::FxHashSet;
 use xbuild_syntax::span::Span;
 
 use crate::Evaluator;
 use crate::attrs::AttrsBuilder;
-use crate::error::{EvalError, Shown};
+use crate::code::Code;
+use crate::error::{EvalError, Shown, TraceFrame};
 use crate::position::Pos;
 use crate::value::Value;
 
 /// How many frames of a trace are shown without `--show-trace`.
 const SHORT_TRACE: usize = 4;
+/// How many repeated frames in a row are shown.
+const REPEATED: usize = 5;
+
+/// File, line and column.
+type Place = (String, u32, u32);
 
 impl Evaluator {
     /// The file that a program is told of: that of a path, or one that comes with the language.
@@ -63,16 +70,16 @@ impl Evaluator {
             self.string(file.as_bytes()),
             Pos::NONE,
         );
-        attrs.insert(
-            self.known.cur_pos_line,
-            self.int(i64::from(position.line)),
-            Pos::NONE,
-        );
-        attrs.insert(
-            self.known.cur_pos_column,
-            self.int(i64::from(position.column)),
-            Pos::NONE,
-        );
+        // That these two are found only when they are asked for shows where the set is printed.
+        for (name, number) in [
+            (self.known.cur_pos_line, position.line),
+            (self.known.cur_pos_column, position.column),
+        ] {
+            let number = self.int(i64::from(number));
+            let code = self.heap.alloc_code(Code::Const(number));
+            let thunk = self.heap.thunk(code, self.heap.env(None, 0));
+            attrs.insert(name, Value::from(thunk), Pos::NONE);
+        }
         self.attrs(attrs)
     }
 
@@ -83,28 +90,31 @@ impl Evaluator {
     pub fn render(&self, error: &EvalError, full_trace: bool) -> String {
         let data = error.data();
         let mut out = String::from("error:");
+        // As stock Nix does it: a frame with a place counts twice, and of repeated frames only a few are shown.
         let mut shown = 0;
         let mut truncated = false;
-        let mut last: Option<(&str, Pos)> = None;
+        let mut seen: FxHashSet<(&str, Option<Place>)> = FxHashSet::default();
+        let mut repeated: Vec<&TraceFrame> = Vec::new();
         for frame in data.trace.iter().rev() {
-            if frame.text.is_empty() {
+            if frame.text.is_empty() || (!full_trace && frame.shown == Shown::Full) {
                 continue;
             }
-            if !full_trace && frame.shown == Shown::Full {
-                continue;
-            }
-            if !full_trace && shown >= SHORT_TRACE && frame.shown != Shown::Always {
+            if !full_trace && shown >= SHORT_TRACE {
                 truncated = true;
+                if frame.shown != Shown::Always {
+                    continue;
+                }
+            }
+            let place = self.position(frame.pos);
+            let place = place.map(|place| (place.file.to_owned(), place.line, place.column));
+            if !seen.insert((&frame.text, place)) {
+                repeated.push(frame);
                 continue;
             }
-            if last == Some((frame.text.as_str(), frame.pos)) {
-                continue;
-            }
-            last = Some((&frame.text, frame.pos));
-            shown += 1;
-            let _ = write!(out, "\n       … {}\n", indent(&frame.text));
-            self.render_place(&mut out, frame.pos, 2);
+            shown += self.render_repeated(&mut out, &mut repeated);
+            shown += self.render_frame(&mut out, frame);
         }
+        shown += self.render_repeated(&mut out, &mut repeated);
         if truncated {
             out.push_str("\n       (stack trace truncated; use '--show-trace' to show the full, detailed trace)\n");
         }
@@ -135,6 +145,23 @@ impl Evaluator {
             }
         }
         out
+    }
+
+    /// Gives by how much the trace has grown.
+    fn render_frame(&self, out: &mut String, frame: &TraceFrame) -> usize {
+        let _ = write!(out, "\n       … {}\n", indent(&frame.text));
+        self.render_place(out, frame.pos, 2);
+        1 + usize::from(frame.pos.is_some())
+    }
+
+    fn render_repeated(&self, out: &mut String, repeated: &mut Vec<&TraceFrame>) -> usize {
+        let frames = std::mem::take(repeated);
+        if frames.len() > REPEATED {
+            let _ = writeln!(out, "\n       ({} duplicate frames omitted)", frames.len());
+            return 0;
+        }
+        let grown = frames.iter().map(|frame| self.render_frame(out, frame));
+        grown.sum()
     }
 
     fn render_place(&self, out: &mut String, pos: Pos, extra: usize) {

@@ -190,7 +190,21 @@ fn url_path(path: &Path) -> Result<Vec<String>> {
             path.display()
         ))
     })?;
-    Ok(text.split('/').map(str::to_owned).collect())
+    let relative = text.trim_start_matches('/');
+    let mut parts = Vec::new();
+    if text.starts_with('/') {
+        parts.push(String::new());
+    }
+    let names = relative.split('/').filter(|name| !name.is_empty());
+    parts.extend(names.map(str::to_owned));
+    // As stock Nix has it: an empty name at the end stands there twice.
+    if relative.ends_with('/') {
+        parts.push(String::new());
+    }
+    if text.is_empty() || text.ends_with('/') {
+        parts.push(String::new());
+    }
+    Ok(parts)
 }
 
 /// Without `.`, `..` and doubled slashes; links are not looked at.

@@ -331,10 +331,11 @@ pub(crate) fn decode_query(query: &str) -> Result<BTreeMap<String, String>> {
 
 /// The same for a query that may have blanks and quotes.
 pub(crate) fn decode_query_lenient(query: &str) -> Result<BTreeMap<String, String>> {
+    let given = query;
     let query = encode_only(query, " \"");
     if !is_made_of(&query, |byte| is_path_byte(byte) || b"/?".contains(&byte)) {
         return Err(RefError::bad_url(format!(
-            "invalid URI query '{query}': leftover"
+            "invalid URI query '{given}': leftover"
         )));
     }
     decode_query(&query)

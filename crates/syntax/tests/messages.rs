@@ -125,21 +125,28 @@ hint: a binding is written 'name = value;'
 fn unclosed() {
     assert_snapshot!(message("{ a = \"b;\n}\n"), @r#"
 error: syntax error, unexpected end of file, expecting '"'
+       at /project/default.nix:3:1:
+            2| }
+            3|
+             | ^
+note: the string is not closed
+note: it is opened here
        at /project/default.nix:1:7:
             1| { a = "b;
              |       ^
-            2| }
-note: the string is not closed
 hint: close it with '"'
 "#);
     assert_snapshot!(message("{\n  a = ''\n    b\n}\n"), @r#"
 error: syntax error, unexpected end of file, expecting indented string or '${' or end of an indented string
-       at /project/default.nix:2:7:
-            1| {
-            2|   a = ''
-             |       ^
-            3|     b
+       at /project/default.nix:5:1:
+            4| }
+            5|
+             | ^
 note: the indented string is not closed
+note: it is opened here
+       at /project/default.nix:2:7:
+            2|   a = ''
+             |       ^^
 hint: close it with "''"
 "#);
     assert_snapshot!(message("{\n  a = [ 1 2;\n}\n"), @r#"
@@ -195,10 +202,14 @@ note: the set is opened here
 "#);
     assert_snapshot!(message("\"a ${b c\""), @r#"
 error: syntax error, unexpected end of file, expecting '"'
+       at /project/default.nix:1:10:
+            1| "a ${b c"
+             |          ^
+note: the string is not closed
+note: it is opened here
        at /project/default.nix:1:9:
             1| "a ${b c"
              |         ^
-note: the string is not closed
 hint: close it with '"'
 "#);
     assert_snapshot!(message("1 /* a"), @r#"
@@ -408,9 +419,13 @@ hint: write a binding: '${name} = set.${name};'
 "#);
     assert_snapshot!(message("let ${a} = 1; in a"), @r#"
 error: dynamic attributes not allowed in let
+       at /project/default.nix:1:1:
+            1| let ${a} = 1; in a
+             | ^
+note: this name is computed
        at /project/default.nix:1:5:
             1| let ${a} = 1; in a
-             |     ^
+             |     ^^^^
 hint: bind a set instead, and select from it: 'let s = { ${name} = …; }; in s.${name}'
 "#);
     assert_snapshot!(message("{ if = 1; }"), @r#"
@@ -463,9 +478,9 @@ hint: bindings stand in '{ … }' or 'let … in'; equality is '=='
 fn paths_and_numbers() {
     assert_snapshot!(message("./a/ + b"), @r#"
 error: path has a trailing slash
-       at /project/default.nix:1:1:
+       at /project/default.nix:1:5:
             1| ./a/ + b
-             | ^
+             |     ^
 hint: remove the '/' at its end
 "#);
     assert_snapshot!(message("a//b/c//d"), @r#"

@@ -62,7 +62,9 @@ pub(super) static TABLE: &[Builtin] = &[
 
 /// How an operation is described.
 struct Operation {
+    /// Frames of the trace.
     first: &'static str,
+    first_float: &'static str,
     second: &'static str,
     /// "adding", and the sign between the operands.
     verb: &'static str,
@@ -81,7 +83,7 @@ fn arithmetic(
     let a = ev.force(args[0], pos)?;
     let b = ev.force(args[1], pos)?;
     if matches!(a.kind(), ValueKind::Float(_)) || matches!(b.kind(), ValueKind::Float(_)) {
-        let a = ev.force_float(a, pos, operation.first)?;
+        let a = ev.force_float(a, pos, operation.first_float)?;
         let b = ev.force_float(b, pos, operation.second)?;
         return Ok(ev.float(floats(a, b)));
     }
@@ -101,6 +103,7 @@ fn arithmetic(
 fn add(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let operation = Operation {
         first: "while evaluating the first argument of the addition",
+        first_float: "while evaluating the first argument of the addition",
         second: "while evaluating the second argument of the addition",
         verb: "adding",
         sign: '+',
@@ -111,6 +114,7 @@ fn add(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
 fn sub(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let operation = Operation {
         first: "while evaluating the first argument of the subtraction",
+        first_float: "while evaluating the first argument of the subtraction",
         second: "while evaluating the second argument of the subtraction",
         verb: "subtracting",
         sign: '-',
@@ -120,7 +124,8 @@ fn sub(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
 
 fn mul(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let operation = Operation {
-        first: "while evaluating the first of the multiplication",
+        first: "while evaluating the first argument of the multiplication",
+        first_float: "while evaluating the first of the multiplication",
         second: "while evaluating the second argument of the multiplication",
         verb: "multiplying",
         sign: '*',
@@ -131,11 +136,13 @@ fn mul(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
 fn div(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let operation = Operation {
         first: "while evaluating the first operand of the division",
+        first_float: "while evaluating the first operand of the division",
         second: "while evaluating the second operand of the division",
         verb: "dividing",
         sign: '/',
     };
     ev.force(args[0], pos)?;
+    ev.force(args[1], pos)?;
     if ev.force_float(args[1], pos, operation.second)? == 0.0 {
         return Err(EvalError::new(pos, "division by zero"));
     }

@@ -4,8 +4,10 @@ use std::collections::VecDeque;
 
 use rustc_hash::FxHashSet;
 
+use xbuild_syntax::symbol::Symbol;
+
 use crate::Evaluator;
-use crate::error::Result;
+use crate::error::{EvalError, Result};
 use crate::position::Pos;
 use crate::value::{Builtin, Value, ValueKind};
 
@@ -52,15 +54,11 @@ fn generic_closure(ev: &mut Evaluator, args: &[Value], _pos: Pos) -> Result<Valu
                 return Err(error.context(Pos::NONE, format!("in genericClosure element {shown}")));
             }
         };
+        let element_key = ev.force(element_key, Pos::NONE)?;
         match keys.insert(ev, element_key) {
             Ok(true) => result.push(element),
             Ok(false) => continue,
-            Err(error) => {
-                let shown = ev.show_for_error(element);
-                return Err(
-                    error.context(Pos::NONE, format!("while checking key of element {shown}"))
-                );
-            }
+            Err(error) => return Err(not_compared(ev, error, element, element_key, key, &result)),
         }
         match new_elements(ev, operator, element) {
             Ok(elements) => work.extend(elements),
@@ -76,14 +74,33 @@ fn generic_closure(ev: &mut Evaluator, args: &[Value], _pos: Pos) -> Result<Valu
     Ok(ev.list(&result))
 }
 
-fn element_key(
-    ev: &mut Evaluator,
-    element: Value,
-    key: xbuild_syntax::symbol::Symbol,
-) -> Result<Value> {
+fn element_key(ev: &mut Evaluator, element: Value, key: Symbol) -> Result<Value> {
     let attrs = ev.force_attrs(element, Pos::NONE, "")?;
-    let key = ev.required_attr(attrs, key, Pos::NONE, "")?;
-    ev.force(key.value, Pos::NONE)
+    Ok(ev.required_attr(attrs, key, Pos::NONE, "")?.value)
+}
+
+/// The error of a key that cannot be compared with that of one of the elements `before`.
+#[cold]
+fn not_compared(
+    ev: &mut Evaluator,
+    error: EvalError,
+    element: Value,
+    element_key: Value,
+    key: Symbol,
+    before: &[Value],
+) -> EvalError {
+    let shown = ev.show_for_error(element);
+    for &other in before {
+        if let Ok(other_key) = self::element_key(ev, other, key)
+            && ev.less(element_key, other_key, Pos::NONE).is_err()
+        {
+            let other = ev.show_for_error(other);
+            return error
+                .around(Pos::NONE, format!("with element {other}"))
+                .around(Pos::NONE, format!("while comparing element {shown}"));
+        }
+    }
+    error.around(Pos::NONE, format!("while checking key of element {shown}"))
 }
 
 fn new_elements(ev: &mut Evaluator, operator: Value, element: Value) -> Result<Vec<Value>> {
@@ -103,8 +120,9 @@ enum Keys {
     /// Only one, not looked at yet: it may be of a type without order.
     One(Value),
     Ints(FxHashSet<i64>),
-    Strings(FxHashSet<&'static [u8]>),
-    Paths(FxHashSet<&'static [u8]>),
+    /// With the first one, which another type is compared with.
+    Strings(FxHashSet<&'static [u8]>, Value),
+    Paths(FxHashSet<&'static [u8]>, Value),
     /// Sorted.
     Other(Vec<Value>),
 }
@@ -120,32 +138,31 @@ impl Keys {
             (Self::One(first), _) => {
                 *self = match first.kind() {
                     ValueKind::Int(int) => Self::Ints(FxHashSet::from_iter([int])),
-                    ValueKind::String(text) => Self::Strings(FxHashSet::from_iter([text.bytes()])),
-                    ValueKind::Path(path) => Self::Paths(FxHashSet::from_iter([path.as_slice()])),
+                    ValueKind::String(text) => {
+                        Self::Strings(FxHashSet::from_iter([text.bytes()]), *first)
+                    }
+                    ValueKind::Path(path) => {
+                        Self::Paths(FxHashSet::from_iter([path.as_slice()]), *first)
+                    }
                     _ => Self::Other(vec![*first]),
                 };
                 return self.insert(ev, key);
             }
             (Self::Ints(ints), ValueKind::Int(int)) => return Ok(ints.insert(int)),
-            (Self::Strings(texts), ValueKind::String(text)) => {
+            (Self::Strings(texts, _), ValueKind::String(text)) => {
                 return Ok(texts.insert(text.bytes()));
             }
-            (Self::Paths(paths), ValueKind::Path(path)) => return Ok(paths.insert(path.as_slice())),
+            (Self::Paths(paths, _), ValueKind::Path(path)) => {
+                return Ok(paths.insert(path.as_slice()));
+            }
             // Another type than before: integers and floats go together, anything else is an error of the comparison.
             (Self::Ints(ints), _) => {
                 let mut ints: Vec<i64> = ints.iter().copied().collect();
                 ints.sort_unstable();
                 *self = Self::Other(ints.into_iter().map(|int| ev.int(int)).collect());
             }
-            (Self::Strings(texts), _) => {
-                let any = texts.iter().next().copied().unwrap_or_default();
-                let any = ev.string(any);
-                return ev.less(key, any, Pos::NONE);
-            }
-            (Self::Paths(paths), _) => {
-                let any = paths.iter().next().copied().unwrap_or_default();
-                let any = ev.path(any);
-                return ev.less(key, any, Pos::NONE);
+            (Self::Strings(_, first) | Self::Paths(_, first), _) => {
+                return ev.less(key, *first, Pos::NONE);
             }
             (Self::Other(_), _) => {}
         }

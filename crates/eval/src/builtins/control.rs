@@ -117,7 +117,7 @@ fn trace(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let mut line = b"trace: ".to_vec();
     match value.kind() {
         ValueKind::String(text) => line.extend_from_slice(text.bytes()),
-        _ => line.extend_from_slice(ev.show_for_error(value).as_bytes()),
+        _ => line.extend_from_slice(ev.show_whole(value).as_bytes()),
     }
     ev.host.message(&line);
     ev.force(args[1], pos)
@@ -131,11 +131,23 @@ fn trace_verbose(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> 
     }
 }
 
+/// What a warning begins with; its other lines are indented by as much.
+const WARNING: &[u8] = b"evaluation warning: ";
+
 fn warn(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let what = "while evaluating the first argument; the message passed to builtins.warn";
     let text = ev.force_string(args[0], pos, what)?;
-    ev.host
-        .message(&[b"evaluation warning: ", text.bytes()].concat());
+    let text = text.bytes().trim_ascii_end();
+    let mut line = Vec::new();
+    for part in text.split(|&byte| byte == b'\n') {
+        line.extend_from_slice(match line.is_empty() {
+            _ if text.is_empty() => b"",
+            true => WARNING,
+            false => b"\n                    ",
+        });
+        line.extend_from_slice(part);
+    }
+    ev.host.message(&line);
     if ev.settings.abort_on_warn {
         let message = "aborting to reveal stack trace of warning, as abort-on-warn is set";
         return Err(EvalError::abort(pos, message));

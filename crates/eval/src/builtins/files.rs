@@ -11,7 +11,7 @@ use crate::Evaluator;
 use crate::attrs::AttrsBuilder;
 use crate::derivation::FETCHURL_PATH;
 use crate::error::{EvalError, Result};
-use crate::eval::{Coercion, as_path, canonical_path};
+use crate::eval::Coercion;
 use crate::host::{FileType, HostError};
 use crate::position::Pos;
 use crate::settings::SearchPathEntry;
@@ -71,32 +71,36 @@ impl Evaluator {
         Ok(path)
     }
 
-    /// The error of a file or directory that could not be read.
+    /// The error of a file or directory that could not be read; it names what links in the path lead to.
     fn unreadable(&self, path: &Path, error: &HostError, pos: Pos) -> EvalError {
-        match self.host.file_type(path) {
-            Ok(None) => EvalError::new(Pos::NONE, self.missing_contents(path)),
-            // A symlink to nothing; the message names what is not there.
-            Ok(Some(FileType::Symlink)) => {
-                let target = self.host.read_link(path).unwrap_or_default();
-                let target = path.parent().unwrap_or(path).join(target);
-                let target = canonical_path(target.as_os_str().as_bytes());
-                EvalError::new(Pos::NONE, self.missing_contents(as_path(&target)))
-            }
+        let real = self.without_links(path);
+        match self.host.file_type(&real) {
+            Ok(None) => EvalError::new(Pos::NONE, self.missing_contents(&real)),
+            // The number of bytes is that of a buffer.
+            Ok(Some(FileType::Directory)) => EvalError::new(
+                pos,
+                format!(
+                    "read of 4096 bytes: Is a directory\nhint: '{}' is a directory, not a file",
+                    real.display()
+                ),
+            ),
             _ => EvalError::new(pos, error.to_string()),
         }
     }
 
     /// The error of a directory that could not be read.
     fn unreadable_dir(&self, path: &Path, error: &HostError, pos: Pos) -> EvalError {
-        match self.host.file_type(path) {
+        let real = self.without_links(path);
+        match self.host.file_type(&real) {
             Ok(Some(FileType::Regular)) => EvalError::new(
                 pos,
                 format!(
                     "cannot read directory \"{}\": Not a directory",
-                    self.shown_file(path)
+                    self.shown_file(&real)
                 ),
             ),
-            _ => self.unreadable(path, error, pos),
+            Ok(None) => self.unreadable(path, error, pos),
+            _ => EvalError::new(pos, error.to_string()),
         }
     }
 

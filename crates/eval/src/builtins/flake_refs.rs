@@ -52,11 +52,18 @@ fn parse_flake_ref(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value
         allow_missing: true,
         ..ParseOptions::default()
     };
-    let parsed = FlakeRef::parse(&text, options, &mut |_| {}).map_err(|error| ref_error(&error))?;
+    let (parsed, fragment) = FlakeRef::parse_with_fragment(&text, options, &mut |_| {})
+        .map_err(|error| ref_error(&error))?;
     parsed
         .input
         .require_features(ev.settings.has_feature("flakes"))
         .map_err(|error| ref_error(&error))?;
+    if !fragment.is_empty() {
+        return Err(EvalError::new(
+            Pos::NONE,
+            format!("unexpected fragment '{fragment}' in flake reference '{text}'"),
+        ));
+    }
     let mut attrs = AttrsBuilder::new();
     for (name, value) in parsed.to_attrs() {
         let value = match value {

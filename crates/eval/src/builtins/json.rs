@@ -107,6 +107,10 @@ impl Builder for Values<'_> {
         Ok(self.ev.string(value))
     }
 
+    fn name(&mut self, name: &[u8]) -> Result<(), Failure> {
+        self.check_nul(name)
+    }
+
     fn array(&mut self, items: Vec<Value>) -> Result<Value, Failure> {
         Ok(self.ev.list(&items))
     }
@@ -115,7 +119,6 @@ impl Builder for Values<'_> {
         let mut attrs = AttrsBuilder::with_capacity(members.len());
         // The builder keeps the first of equal names; here the last one counts.
         for (name, value) in members.into_iter().rev() {
-            self.check_nul(&name)?;
             attrs.insert(self.ev.intern(&name), value, Pos::NONE);
         }
         Ok(self.ev.attrs(attrs))

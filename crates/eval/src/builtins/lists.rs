@@ -177,9 +177,7 @@ fn elem(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
         "while evaluating the second argument passed to builtins.elem",
     )?;
     for &element in list.as_slice() {
-        let found = ev.equal_elements(args[0], element, pos).context(pos, || {
-            "while searching for the presence of the given element in the list".to_owned()
-        })?;
+        let found = ev.equal_elements(args[0], element, pos)?;
         if found {
             return Ok(Value::TRUE);
         }

@@ -119,19 +119,26 @@ fn to_file(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
         "while evaluating the second argument passed to builtins.toFile",
     )?;
     let mut references = BTreeSet::new();
-    for &elem in contents.context().unwrap_or_default() {
-        let ContextElem::Opaque(path) = elem else {
-            let shown = ev
-                .show_context_elem(elem)
-                .replace(&format!("{STORE_DIR}/"), "");
-            let message = format!(
-                "files created by builtins.toFile may not reference derivations, but {name} references {shown}"
-            );
-            return Err(EvalError::new(pos, message));
-        };
-        let path = StorePath::parse(&ev.name(path))
-            .map_err(|error| EvalError::new(pos, error.to_string()))?;
-        references.insert(path);
+    let (paths, derivations): (Vec<ContextElem>, Vec<ContextElem>) = contents
+        .context()
+        .unwrap_or_default()
+        .iter()
+        .partition(|elem| matches!(elem, ContextElem::Opaque(_)));
+    if let Some(elem) = ev.first_shown(&derivations) {
+        let shown = ev
+            .show_context_elem(elem)
+            .replace(&format!("{STORE_DIR}/"), "");
+        let message = format!(
+            "files created by builtins.toFile may not reference derivations, but {name} references {shown}"
+        );
+        return Err(EvalError::new(pos, message));
+    }
+    for elem in paths {
+        if let ContextElem::Opaque(path) = elem {
+            let path = StorePath::parse(&ev.name(path))
+                .map_err(|error| EvalError::new(pos, error.to_string()))?;
+            references.insert(path);
+        }
     }
     let path = if ev.settings.read_only {
         make_text_path(
@@ -270,13 +277,14 @@ fn add_source_inner(ev: &mut Evaluator, source: &Source, pos: Pos) -> Result<Val
     }
     let path = crate::eval::as_path(&source.path);
     ev.check_readable(path, pos)?;
+    let real = ev.without_links(path);
     if ev
         .host
-        .file_type(path)
+        .file_type(&real)
         .map_err(|error| failed(error.to_string()))?
         .is_none()
     {
-        return Err(failed(ev.missing_file(path)));
+        return Err(failed(ev.missing_file(&real)));
     }
     let path = ev
         .host

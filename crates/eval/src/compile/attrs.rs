@@ -19,6 +19,13 @@ enum Source {
     Direct(CodeRef),
 }
 
+/// The code of an `inherit name;`, and the variable if there is none of the name.
+#[derive(Clone, Copy)]
+struct Inherited {
+    code: CodeRef,
+    undefined: Option<(Symbol, Pos)>,
+}
+
 impl Compiler<'_> {
     /// `{ … }`, `rec { … }`
     pub(super) fn attrs(&mut self, attrs: &Attrs<'_>) -> Code {
@@ -43,7 +50,8 @@ impl Compiler<'_> {
         }
         let (sources, slots) = self.sources(attrs);
         let mut codes: Vec<AttrCode> = Vec::with_capacity(attrs.bindings.len());
-        for (index, binding) in attrs.bindings.iter().enumerate() {
+        for index in self.in_order(attrs) {
+            let binding = &attrs.bindings[index];
             codes.push(AttrCode {
                 name: self.symbol(binding.name),
                 pos: self.pos(binding.span),
@@ -59,7 +67,7 @@ impl Compiler<'_> {
                 DynamicAttrCode {
                     name: self.place_code(name),
                     pos: self.pos(binding.span),
-                    value: self.delayed(binding.value, None),
+                    value: self.member(binding.value, None),
                 }
             })
             .collect();
@@ -73,7 +81,6 @@ impl Compiler<'_> {
                 self.scope.unbind(self.symbol(binding.name));
             }
         }
-        codes.sort_by_key(|attr| attr.name);
         if !attrs.recursive
             && dynamic.is_empty()
             && (codes.is_empty() || self.functions == 0)
@@ -117,10 +124,10 @@ impl Compiler<'_> {
             self.scope.bind(self.symbol(binding.name), *place);
         }
         let (sources, mut bindings) = self.sources(attrs);
-        for (index, binding) in attrs.bindings.iter().enumerate() {
+        for index in self.in_order(attrs) {
             bindings.push((
                 places[index].slot,
-                self.binding(binding, outer[index], &sources, false),
+                self.binding(&attrs.bindings[index], outer[index], &sources, false),
             ));
         }
         let body = self.strict_ref(body);
@@ -134,15 +141,27 @@ impl Compiler<'_> {
     }
 
     /// The code of `inherit name;` bindings, which look outside of the set: compiled before its names are bound.
-    fn inherited(&mut self, attrs: &Attrs<'_>) -> Vec<Option<CodeRef>> {
+    fn inherited(&mut self, attrs: &Attrs<'_>) -> Vec<Option<Inherited>> {
         attrs
             .bindings
             .iter()
             .map(|binding| match binding.kind {
-                BindingKind::Inherit(expr) => Some(self.delayed(expr, None)),
+                BindingKind::Inherit(expr) => {
+                    let before = self.undefined.take();
+                    let code = self.delayed(expr, None);
+                    let undefined = std::mem::replace(&mut self.undefined, before);
+                    Some(Inherited { code, undefined })
+                }
                 _ => None,
             })
             .collect()
+    }
+
+    /// The bindings in the order of their names' symbols: that in which undefined variables are looked for.
+    fn in_order(&self, attrs: &Attrs<'_>) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..attrs.bindings.len()).collect();
+        order.sort_by_key(|&index| self.symbol(attrs.bindings[index].name));
+        order
     }
 
     fn sources(&mut self, attrs: &Attrs<'_>) -> (Vec<Source>, Vec<(u32, CodeRef)>) {
@@ -169,13 +188,16 @@ impl Compiler<'_> {
     fn binding(
         &mut self,
         binding: &Binding<'_>,
-        inherited: Option<CodeRef>,
+        inherited: Option<Inherited>,
         sources: &[Source],
         shown: bool,
     ) -> CodeRef {
         let name = self.symbol(binding.name);
         match (inherited, binding.kind) {
-            (Some(code), _) => code,
+            (Some(inherited), _) => {
+                self.undefined = self.undefined.or(inherited.undefined);
+                inherited.code
+            }
             // Of a recursive set, `__overrides` is evaluated with the set.
             (None, BindingKind::Plain(expr)) if name != self.ev.known.overrides => {
                 self.member(expr, Some(name))

@@ -81,18 +81,10 @@ impl Evaluator {
         self.depth += 1;
         let result = match self.eval_operand(arg, env) {
             Ok(arg) => self.call_lambda(closure, arg, pos),
-            Err(error) => Err(self.while_evaluating_argument(error, closure.code)),
+            Err(error) => Err(error.around(pos, CALL_SITE)),
         };
         self.depth -= 1;
         result
-    }
-
-    #[cold]
-    fn while_evaluating_argument(&self, error: EvalError, lambda: &LambdaCode) -> EvalError {
-        error.context(
-            lambda.pos,
-            "while evaluating the value passed for the lambda argument",
-        )
     }
 
     fn apply(&mut self, fun: Value, mut args: &[Value], pos: Pos) -> Result<Value> {
@@ -131,10 +123,10 @@ impl Evaluator {
                 ValueKind::Attrs(attrs) => match attrs.get(self.known.functor) {
                     Some(functor) => {
                         // The set itself is the first argument.
-                        fun = match self.call(functor.value, &[fun, *arg], pos) {
+                        fun = match self.call(functor.value, &[fun, *arg], functor.pos) {
                             Ok(value) => value,
                             Err(error) => {
-                                return Err(error.context(pos, "while calling a functor (an attribute set with a '__functor' attribute)"));
+                                return Err(error.around(pos, "while calling a functor (an attribute set with a '__functor' attribute)"));
                             }
                         };
                         args = rest;
@@ -194,11 +186,13 @@ impl Evaluator {
         args: &[Value],
         pos: Pos,
     ) -> Result<Value> {
-        match (builtin.run)(self, args, pos) {
-            // A builtin may hand on an argument or an element as it is.
-            Ok(value) => self.force(value, pos),
-            Err(error) => Err(error.in_builtin(pos, builtin.plain_name())),
-        }
+        // What happens in a builtin has no place but that of its call.
+        let result = match (builtin.run)(self, args, Pos::NONE) {
+            // It may hand on an argument or an element as it is.
+            Ok(value) => self.force(value, Pos::NONE),
+            Err(error) => Err(error),
+        };
+        result.map_err(|error| error.in_builtin(pos, builtin.plain_name()))
     }
 
     /// The frame of a call: what it shares with the functions around is there already.
@@ -314,12 +308,18 @@ impl Evaluator {
     ) -> Result<()> {
         let found = match self.force(arg, pos) {
             Ok(found) => found,
-            Err(error) => return Err(self.while_evaluating_argument(error, lambda)),
+            Err(error) if pos.is_some() => return Err(error.around(pos, CALL_SITE)),
+            Err(error) => return Err(error),
         };
         let Some(attrs) = found.as_attrs() else {
             let error = self.type_error("a set", found, lambda.pos);
             let what = "while evaluating the value passed for the lambda argument";
-            return Err(error.context(lambda.pos, what).context(pos, CALL_SITE));
+            let error = error.context(lambda.pos, what);
+            return Err(if pos.is_some() {
+                error.around(pos, CALL_SITE)
+            } else {
+                error
+            });
         };
         if lambda.arg.is_some() {
             env.set(lambda.outer_params, found);
@@ -396,7 +396,7 @@ impl Evaluator {
         let name = attrs
             .iter()
             .find(|attr| !is_formal(attr))
-            .map_or_else(String::new, |attr| self.name(attr.name).into_owned());
+            .map_or_else(String::new, |attr| self.shown_symbol(attr.name));
         let candidates = formals
             .formals
             .iter()

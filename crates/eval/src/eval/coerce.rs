@@ -57,23 +57,6 @@ impl Evaluator {
         how: Coercion,
         what: &str,
     ) -> Result<Text> {
-        match self.coerce(value, pos, context, how) {
-            Ok(text) => Ok(text),
-            Err(error) => Err(if what.is_empty() {
-                error
-            } else {
-                error.context(pos, what)
-            }),
-        }
-    }
-
-    fn coerce(
-        &mut self,
-        value: Value,
-        pos: Pos,
-        context: &mut ContextSet,
-        how: Coercion,
-    ) -> Result<Text> {
         let value = self.force(value, pos)?;
         match value.kind() {
             ValueKind::String(string) => {
@@ -108,7 +91,7 @@ impl Evaluator {
                     );
                 }
                 if let Some(out_path) = attrs.get(self.known.out_path) {
-                    return self.coerce(out_path.value, pos, context, how);
+                    return self.coerce_to_string(out_path.value, pos, context, how, what);
                 }
             }
             _ if !how.more => {}
@@ -125,13 +108,13 @@ impl Evaluator {
                 let elements = list.as_slice();
                 let mut text = Vec::new();
                 for (index, element) in elements.iter().enumerate() {
-                    let part = self.coerce_to_string(
-                        *element,
-                        pos,
-                        context,
-                        how,
-                        "while evaluating one element of the list",
-                    )?;
+                    let of_element = "while evaluating one element of the list";
+                    let part = match self.coerce_to_string(*element, pos, context, how, of_element)
+                    {
+                        Ok(part) => part,
+                        Err(error) if what.is_empty() => return Err(error),
+                        Err(error) => return Err(error.around(pos, what)),
+                    };
                     text.extend_from_slice(part.bytes());
                     // An empty list leaves no gap, as in Nix.
                     let forced = self.force(*element, pos)?;
@@ -145,13 +128,15 @@ impl Evaluator {
             _ => {}
         }
         let shown = self.show_for_error(value);
-        Err(EvalError::new(
-            pos,
-            format!(
-                "cannot coerce {} to a string: {shown}",
-                value.kind().type_name()
-            ),
-        ))
+        let message = format!(
+            "cannot coerce {} to a string: {shown}",
+            value.kind().type_name()
+        );
+        Err(if what.is_empty() {
+            EvalError::new(pos, message)
+        } else {
+            EvalError::new(Pos::NONE, message).around(pos, what)
+        })
     }
 
     /// Coerces a value to an absolute path: a path, or a string with one. The context of a string is added to `context`.
@@ -168,7 +153,7 @@ impl Evaluator {
     ) -> Result<Vec<u8>> {
         let value = match self.force(value, pos) {
             Ok(value) => value,
-            Err(error) => return Err(error.context(pos, what)),
+            Err(error) => return Err(error.around(pos, what)),
         };
         if let ValueKind::Path(path) = value.kind() {
             return Ok(path.as_slice().to_vec());

@@ -143,24 +143,25 @@ impl Evaluator {
         pos: Pos,
         seen: &mut rustc_hash::FxHashSet<usize>,
     ) -> Result<Value> {
-        let value = self.force(value, pos)?;
+        let value = match value.as_thunk() {
+            Some(thunk) if thunk.is_application() => self.force_called(value, thunk, pos)?,
+            _ => self.force(value, pos)?,
+        };
         match value.kind() {
             ValueKind::Attrs(attrs) if seen.insert(attrs.address()) => {
                 for attr in attrs.iter() {
-                    if let Err(error) = self.force_deep_unseen(attr.value, attr.pos, seen) {
-                        let name = self.name(attr.name);
-                        return Err(error.context(
-                            attr.pos,
-                            format!("while evaluating the attribute '{name}'"),
-                        ));
+                    if let Err(error) = self.force_deep_unseen(attr.value, Pos::NONE, seen) {
+                        let name = self.shown_symbol(attr.name);
+                        return Err(error
+                            .around(attr.pos, format!("while evaluating the attribute '{name}'")));
                     }
                 }
             }
             ValueKind::List(list) if seen.insert(list.address()) => {
                 for (index, element) in list.as_slice().iter().enumerate() {
-                    if let Err(error) = self.force_deep_unseen(*element, pos, seen) {
+                    if let Err(error) = self.force_deep_unseen(*element, Pos::NONE, seen) {
                         return Err(error.context(
-                            pos,
+                            Pos::NONE,
                             format!("while evaluating list element at index {index}"),
                         ));
                     }
@@ -169,6 +170,23 @@ impl Evaluator {
             _ => {}
         }
         Ok(value)
+    }
+
+    /// Forces the application of a function, whose own place is that of the call.
+    fn force_called(&mut self, value: Value, thunk: &Thunk, pos: Pos) -> Result<Value> {
+        let mut pos = pos;
+        if let ThunkState::Start(pending) = thunk.start() {
+            thunk.restore(pending);
+            let fun = match pending {
+                Pending::Apply(application) => application.head(),
+                Pending::ApplyOne(fun, _) => fun,
+                Pending::Code(..) => Value::NULL,
+            };
+            if let Some(ValueKind::Lambda(closure)) = fun.known().map(Value::kind) {
+                pos = closure.code.pos;
+            }
+        }
+        self.force(value, pos)
     }
 
     /// The error of a value that is not of the `expected` type ("an integer").
@@ -194,7 +212,7 @@ impl Evaluator {
         let found = self.force_with(value, pos, what)?;
         match found.as_int() {
             Some(int) => Ok(int),
-            None => Err(self.type_error("an integer", found, pos).context(pos, what)),
+            None => Err(self.type_error("an integer", found, pos).around(pos, what)),
         }
     }
 
@@ -205,7 +223,7 @@ impl Evaluator {
             Err(error) => Err(if what.is_empty() {
                 error
             } else {
-                error.context(pos, what)
+                error.around(pos, what)
             }),
         }
     }
@@ -220,7 +238,7 @@ impl Evaluator {
         match found.kind() {
             ValueKind::Float(float) => Ok(float),
             ValueKind::Int(int) => Ok(int as f64),
-            _ => Err(self.type_error("a float", found, pos).context(pos, what)),
+            _ => Err(self.type_error("a float", found, pos).around(pos, what)),
         }
     }
 
@@ -234,7 +252,7 @@ impl Evaluator {
         let found = self.force_with(value, pos, what)?;
         match found.kind() {
             ValueKind::Bool(bool) => Ok(bool),
-            _ => Err(self.type_error("a Boolean", found, pos).context(pos, what)),
+            _ => Err(self.type_error("a Boolean", found, pos).around(pos, what)),
         }
     }
 
@@ -245,7 +263,7 @@ impl Evaluator {
     /// If the evaluation fails or gives something else.
     #[inline]
     pub fn force_attrs(&mut self, value: Value, pos: Pos, what: &str) -> Result<Attrs> {
-        let found = self.force_with(value, pos, what)?;
+        let found = self.force(value, pos)?;
         match found.as_attrs() {
             Some(attrs) => Ok(attrs),
             None => Err(self.type_error("a set", found, pos).context(pos, what)),
@@ -259,7 +277,7 @@ impl Evaluator {
     /// If the evaluation fails or gives something else.
     #[inline]
     pub fn force_list(&mut self, value: Value, pos: Pos, what: &str) -> Result<List> {
-        let found = self.force_with(value, pos, what)?;
+        let found = self.force(value, pos)?;
         match found.as_list() {
             Some(list) => Ok(list),
             None => Err(self.type_error("a list", found, pos).context(pos, what)),
@@ -276,7 +294,7 @@ impl Evaluator {
         let found = self.force_with(value, pos, what)?;
         match found.as_string() {
             Some(string) => Ok(string),
-            None => Err(self.type_error("a string", found, pos).context(pos, what)),
+            None => Err(self.type_error("a string", found, pos).around(pos, what)),
         }
     }
 
@@ -287,9 +305,12 @@ impl Evaluator {
     /// If the evaluation fails or gives something else.
     pub fn force_string_no_context(&mut self, value: Value, pos: Pos, what: &str) -> Result<Str> {
         let string = self.force_string(value, pos, what)?;
-        if let Some(elem) = string.context().and_then(<[_]>::first) {
+        if let Some(elem) = string
+            .context()
+            .and_then(|context| self.first_shown(context))
+        {
             let text = String::from_utf8_lossy(string.bytes());
-            let path = match *elem {
+            let path = match elem {
                 ContextElem::Opaque(path) => self.name(path).into_owned(),
                 ContextElem::Built { drv, output } => {
                     format!("{}^{}", self.name(drv), self.name(output))
@@ -317,8 +338,18 @@ impl Evaluator {
         match found.kind() {
             ValueKind::Lambda(_) | ValueKind::Builtin(_) | ValueKind::Partial(_) => Ok(found),
             ValueKind::Attrs(attrs) if attrs.get(self.known.functor).is_some() => Ok(found),
-            _ => Err(self.type_error("a function", found, pos).context(pos, what)),
+            _ => Err(self.type_error("a function", found, pos).around(pos, what)),
         }
+    }
+
+    /// The element of a context that messages are about: the first in the order of stock Nix, which is that of the texts.
+    pub(crate) fn first_shown(&self, context: &[ContextElem]) -> Option<ContextElem> {
+        let order = |elem: &ContextElem| match *elem {
+            ContextElem::Opaque(path) => (0, self.name(path), "".into()),
+            ContextElem::DrvDeep(drv) => (1, self.name(drv), "".into()),
+            ContextElem::Built { drv, output } => (2, self.name(drv), self.name(output)),
+        };
+        context.iter().copied().min_by_key(order)
     }
 
     /// A context element in the form that `builtins.unsafeDiscardStringContext` documents: `/nix/store/…`,

@@ -58,7 +58,7 @@ impl Evaluator {
                     self.check_assertion(assert, env)?;
                     code = assert.body;
                 }
-                Code::Not { operand, .. } => return self.not(operand, env),
+                Code::Not { operand, pos } => return self.not(operand, *pos, env),
                 Code::SelectPath(select) => match self.eval_select_path(select, env)? {
                     Selected::Found(value) => return Ok(value),
                     Selected::Default(default) => code = default,
@@ -159,7 +159,8 @@ impl Evaluator {
         match code {
             Code::Const(value) => *value,
             Code::Lambda(lambda) => Value::from(self.heap.closure(lambda, env)),
-            // A variable may be a formal that is not set yet.
+            // A variable may be a formal that is not set yet; else it is what it stands for.
+            Code::Local { .. } | Code::Outer { .. } => self.delay(code, env),
             _ => Value::from(self.heap.thunk(code, env)),
         }
     }
@@ -189,7 +190,7 @@ impl Evaluator {
                 let error = self.type_error("a Boolean", value, Pos::NONE);
                 error.context(pos, what).at(pos)
             }
-            Err(error) => error.context(pos, what),
+            Err(error) => error.around(pos, what),
         }
     }
 
@@ -220,9 +221,8 @@ impl Evaluator {
     }
 
     #[inline(never)]
-    fn not(&mut self, operand: CodeRef, env: Env) -> Result<Value> {
-        let what = "in the argument of the not operator";
-        let operand = self.eval_bool(operand, env, Pos::NONE, what)?;
+    fn not(&mut self, operand: CodeRef, pos: Pos, env: Env) -> Result<Value> {
+        let operand = self.eval_bool(operand, env, pos, NOT)?;
         Ok(Value::bool(!operand))
     }
 
@@ -260,10 +260,14 @@ impl Evaluator {
 
     #[cold]
     fn while_evaluating_attr(&self, error: EvalError, attr: Attr) -> EvalError {
-        if attr.pos.is_some() {
-            error.context(
+        let place = self.position(attr.pos);
+        if place.is_some_and(|place| place.file != DERIVATION_FILE) {
+            error.around(
                 attr.pos,
-                format!("while evaluating the attribute '{}'", self.name(attr.name)),
+                format!(
+                    "while evaluating the attribute '{}'",
+                    self.shown_symbol(attr.name)
+                ),
             )
         } else {
             error
@@ -313,14 +317,14 @@ impl Evaluator {
     fn attr_name(&mut self, name: &'static NameCode, env: Env) -> Result<(Symbol, Pos)> {
         match name {
             NameCode::Static(name, pos, _) => Ok((*name, *pos)),
-            NameCode::Dynamic(code, pos) => {
+            NameCode::Dynamic(code, pos, around) => {
                 let value = self.eval(code, env)?;
                 let name = self.force_string_no_context(
                     value,
                     *pos,
                     "while evaluating an attribute name",
                 )?;
-                Ok((self.symbols.intern(name.bytes()), *pos))
+                Ok((self.symbols.intern(name.bytes()), *around))
             }
         }
     }
@@ -431,7 +435,7 @@ impl Evaluator {
         {
             let overrides = self.force_attrs(
                 overrides.value,
-                overrides.pos,
+                Pos::NONE,
                 "while evaluating the `__overrides` attribute",
             )?;
             for given in overrides.iter() {
@@ -494,6 +498,12 @@ fn attr_of(attrs: Attrs, name: Symbol, code: &NameCode) -> Option<Attr> {
         NameCode::Dynamic(..) => attrs.get(name),
     }
 }
+
+/// The file of `derivation`, the attributes in which are no news.
+const DERIVATION_FILE: &str = "«nix-internal»/derivation-internal.nix";
+
+/// What the trace says of the operand of `!`.
+pub(super) const NOT: &str = "in the argument of the not operator";
 
 /// What an expression is without any evaluation that could fail or last: the value of a variable (which may be a thunk),
 /// arithmetic with integers, an attribute that was evaluated already.

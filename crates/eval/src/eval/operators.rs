@@ -2,7 +2,9 @@
 
 use super::Evaluator;
 use super::coerce::{Coercion, Text, canonical_path};
-use crate::code::{BinaryCode, CodeRef, Operator};
+use super::interpret::NOT;
+use crate::attrs::Attrs;
+use crate::code::{BinaryCode, Code, CodeRef, Operator};
 use crate::error::{EvalError, Result};
 use crate::heap::Env;
 use crate::position::Pos;
@@ -45,6 +47,45 @@ fn builtin_of(op: Operator) -> &'static str {
         Operator::Mul => "mul",
         Operator::Div => "div",
         _ => "add",
+    }
+}
+
+/// What the trace says of the operands, in stock Nix's words.
+fn operand_frames(op: Operator, floats: bool) -> (&'static str, &'static str) {
+    match op {
+        Operator::Sub => (
+            "while evaluating the first argument of the subtraction",
+            "while evaluating the second argument of the subtraction",
+        ),
+        Operator::Mul if floats => (
+            "while evaluating the first of the multiplication",
+            "while evaluating the second argument of the multiplication",
+        ),
+        Operator::Mul => (
+            "while evaluating the first argument of the multiplication",
+            "while evaluating the second argument of the multiplication",
+        ),
+        Operator::Div => (
+            "while evaluating the first operand of the division",
+            "while evaluating the second operand of the division",
+        ),
+        _ => (
+            "while evaluating the first argument of the addition",
+            "while evaluating the second argument of the addition",
+        ),
+    }
+}
+
+/// The error of an operand that could not be evaluated: arithmetic and comparisons are builtins, which evaluate their arguments.
+#[cold]
+fn in_operator(error: EvalError, op: Operator, pos: Pos) -> EvalError {
+    match op {
+        Operator::Sub | Operator::Mul | Operator::Div => error.in_builtin(pos, builtin_of(op)),
+        Operator::Less | Operator::Greater => error.in_builtin(pos, "lessThan"),
+        Operator::LessEq | Operator::GreaterEq => {
+            error.in_builtin(pos, "lessThan").around(pos, NOT)
+        }
+        _ => error,
     }
 }
 
@@ -114,25 +155,33 @@ impl Evaluator {
             Operator::Concat => self.concat_lists(code, env),
             // `a > b` is `b < a`, and evaluated in that order.
             Operator::Greater | Operator::LessEq => {
-                let right = self.eval_operand(code.right, env)?;
-                let left = self.eval_operand(code.left, env)?;
+                let right = self.operand(code.right, code, env)?;
+                let left = self.operand(code.left, code, env)?;
                 match small_integers(code.op, left, right) {
                     Some(value) => Ok(value),
                     None => self.strict_operator(code.op, left, right, pos),
                 }
             }
             _ => {
-                let left = self.eval_operand(code.left, env)?;
+                let left = self.operand(code.left, code, env)?;
                 if code.op == Operator::Add && !is_number(left) {
                     return self.append(left, code, env);
                 }
-                let right = self.eval_operand(code.right, env)?;
+                let right = self.operand(code.right, code, env)?;
                 match small_integers(code.op, left, right) {
                     Some(value) => Ok(value),
                     None if code.op == Operator::Add => self.add(left, right, code.operands[1]),
                     None => self.strict_operator(code.op, left, right, pos),
                 }
             }
+        }
+    }
+
+    #[inline]
+    fn operand(&mut self, operand: CodeRef, code: &BinaryCode, env: Env) -> Result<Value> {
+        match self.eval_operand(operand, env) {
+            Ok(value) => Ok(value),
+            Err(error) => Err(in_operator(error, code.op, code.pos)),
         }
     }
 
@@ -146,7 +195,7 @@ impl Evaluator {
     ) -> Result<Value> {
         match op {
             Operator::Add | Operator::Sub | Operator::Mul | Operator::Div => self
-                .arithmetic(op, left, right, pos)
+                .arithmetic(op, left, right, Pos::NONE)
                 .map_err(|error| error.in_builtin(pos, builtin_of(op))),
             Operator::Eq => self.equal(left, right, pos).map(Value::bool),
             Operator::NotEq => self
@@ -157,9 +206,13 @@ impl Evaluator {
                     Operator::Less | Operator::GreaterEq => (left, right),
                     _ => (right, left),
                 };
-                let less = self
-                    .less(one, other, pos)
-                    .map_err(|error| error.in_builtin(pos, "lessThan"))?;
+                let less = self.less(one, other, Pos::NONE).map_err(|error| {
+                    let error = error.in_builtin(pos, "lessThan");
+                    match op {
+                        Operator::LessEq | Operator::GreaterEq => error.around(pos, NOT),
+                        _ => error,
+                    }
+                })?;
                 Ok(Value::bool(
                     less == matches!(op, Operator::Less | Operator::Greater),
                 ))
@@ -195,12 +248,6 @@ impl Evaluator {
                 )),
             };
         }
-        let name = match op {
-            Operator::Sub => "subtraction",
-            Operator::Mul => "multiplication",
-            Operator::Add => "addition",
-            _ => "division",
-        };
         // Nix looks at the divisor first, and takes it for a float.
         if op == Operator::Div {
             let what = "while evaluating the second operand of the division";
@@ -209,28 +256,14 @@ impl Evaluator {
             }
         }
         let is_float = |value: Value| matches!(value.kind(), ValueKind::Float(_));
-        if !is_float(left) && !is_float(right) {
-            self.force_int(
-                left,
-                pos,
-                &format!("while evaluating the first argument of the {name}"),
-            )?;
-            self.force_int(
-                right,
-                pos,
-                &format!("while evaluating the second argument of the {name}"),
-            )?;
+        let floats = is_float(left) || is_float(right);
+        let (first, second) = operand_frames(op, floats);
+        if !floats {
+            self.force_int(left, pos, first)?;
+            self.force_int(right, pos, second)?;
         }
-        let a = self.force_float(
-            left,
-            pos,
-            &format!("while evaluating the first argument of the {name}"),
-        )?;
-        let b = self.force_float(
-            right,
-            pos,
-            &format!("while evaluating the second argument of the {name}"),
-        )?;
+        let a = self.force_float(left, pos, first)?;
+        let b = self.force_float(right, pos, second)?;
         let result = match op {
             Operator::Sub => a - b,
             Operator::Mul => a * b,
@@ -371,19 +404,32 @@ impl Evaluator {
 
     #[inline(never)]
     fn update(&mut self, code: &'static BinaryCode, env: Env) -> Result<Value> {
-        let right = self.eval(code.right, env)?;
-        let right = self.force_attrs(
-            right,
-            Pos::NONE,
-            "in the right operand of the update (//) operator",
-        )?;
-        let left = self.eval(code.left, env)?;
-        let left = self.force_attrs(
-            left,
-            Pos::NONE,
-            "in the left operand of the update (//) operator",
-        )?;
+        let [left_pos, right_pos] = code.operands;
+        let what = "in the right operand of the update (//) operator";
+        let right = self.updated(code.right, env, right_pos, what)?;
+        let what = "in the left operand of the update (//) operator";
+        let left = self.updated(code.left, env, left_pos, what)?;
         Ok(Value::from(left.update(self.heap, right)))
+    }
+
+    /// An operand of `//`. If it is one itself, its own operands tell enough.
+    fn updated(&mut self, operand: CodeRef, env: Env, pos: Pos, what: &str) -> Result<Attrs> {
+        let found = self.eval(operand, env);
+        if let Ok(value) = found
+            && let Some(attrs) = value.as_attrs()
+        {
+            return Ok(attrs);
+        }
+        let error = match found {
+            Ok(value) => self.type_error("a set", value, Pos::NONE),
+            Err(error) => error,
+        };
+        let is_update = matches!(operand, Code::Binary(inner) if inner.op == Operator::Update);
+        Err(if is_update {
+            error
+        } else {
+            error.around(pos, what)
+        })
     }
 
     #[inline(never)]

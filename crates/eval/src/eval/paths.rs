@@ -1,8 +1,8 @@
 //! Paths: copying into the store, and what must be built before it can be read.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use xbuild_store_model::store_path::downstream_placeholder;
 use xbuild_store_model::{FileIngestionMethod, HashAlgo, StorePath};
@@ -10,10 +10,19 @@ use xbuild_syntax::symbol::Symbol;
 
 use super::Evaluator;
 use crate::error::{EvalError, Result};
-use crate::host::Requisite;
+use crate::host::{FileType, Requisite};
 use crate::position::Pos;
 use crate::string::{ContextElem, ContextSet};
 use crate::value::Value;
+
+/// The names in a path, and the steps upwards.
+fn components(path: &Path) -> impl DoubleEndedIterator<Item = OsString> {
+    path.components().filter_map(|component| match component {
+        Component::Normal(name) => Some(name.to_owned()),
+        Component::ParentDir => Some("..".into()),
+        _ => None,
+    })
+}
 
 /// A path of bytes as one of the standard library.
 #[must_use]
@@ -21,7 +30,44 @@ pub fn as_path(bytes: &[u8]) -> &Path {
     Path::new(OsStr::from_bytes(bytes))
 }
 
+/// How many links are followed for one path.
+const MAX_LINKS: usize = 1024;
+
 impl Evaluator {
+    /// The path with what its links lead to, whether that exists or not, as messages name it.
+    pub(crate) fn without_links(&self, path: &Path) -> PathBuf {
+        let mut rest: Vec<OsString> = components(path).rev().collect();
+        let mut real = PathBuf::from("/");
+        let mut links = 0;
+        while let Some(name) = rest.pop() {
+            if name == ".." {
+                real.pop();
+                continue;
+            }
+            let next = real.join(&name);
+            match self.host.file_type(&next) {
+                Ok(Some(FileType::Symlink)) if links < MAX_LINKS => {
+                    links += 1;
+                    let target = self.host.read_link(&next).unwrap_or_default();
+                    if target.is_absolute() {
+                        real = PathBuf::from("/");
+                    }
+                    rest.extend(components(&target).rev());
+                }
+                _ => real = next,
+            }
+        }
+        real
+    }
+
+    /// The same with the last component as it is.
+    pub(crate) fn without_links_before(&self, path: &Path) -> PathBuf {
+        match (path.parent(), path.file_name()) {
+            (Some(parent), Some(name)) => self.without_links(parent).join(name),
+            _ => path.to_owned(),
+        }
+    }
+
     /// Copies a file tree into the store as interpolating a path does (name: the last component; recursive; SHA-256),
     /// once per evaluation. Gives the symbol of the store path (`/nix/store/…`).
     ///
@@ -36,7 +82,7 @@ impl Evaluator {
         let shown = source.display();
         if path.ends_with(b".drv") {
             return Err(EvalError::new(
-                pos,
+                Pos::NONE,
                 format!("file names are not allowed to end in '.drv' ('{shown}')"),
             ));
         }
@@ -47,9 +93,10 @@ impl Evaluator {
         match self.host.file_type(source) {
             Ok(Some(_)) => {}
             Ok(None) => {
-                return Err(EvalError::new(pos, self.missing_file(source)));
+                let real = self.without_links_before(source);
+                return Err(EvalError::new(Pos::NONE, self.missing_file(&real)));
             }
-            Err(error) => return Err(EvalError::new(pos, error.to_string())),
+            Err(error) => return Err(EvalError::new(Pos::NONE, error.to_string())),
         }
         let added = self.host.add_path(
             &name,
@@ -61,7 +108,7 @@ impl Evaluator {
         );
         let store_path = match added {
             Ok(store_path) => store_path,
-            Err(error) => return Err(EvalError::new(pos, error.to_string())),
+            Err(error) => return Err(EvalError::new(Pos::NONE, error.to_string())),
         };
         self.allow(Path::new(&store_path.to_string()));
         let symbol = self.symbols.intern(store_path.to_string().as_bytes());

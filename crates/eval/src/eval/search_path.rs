@@ -22,7 +22,9 @@ impl Evaluator {
             return Ok(value);
         }
         let entries = self.settings.search_path.clone();
-        let value = self.find_file(&entries, name, pos)?;
+        let value = self
+            .find_file(&entries, name, Pos::NONE)
+            .map_err(|error| error.in_builtin(pos, "findFile"))?;
         self.search_cache.insert(name.to_vec(), value);
         Ok(value)
     }

@@ -1,6 +1,6 @@
 //! Random derivations: a few that depend on one another, with all that changes a `.drv` file.
 
-use super::program::Random;
+use super::random::Random;
 
 const HASHES: &[(&str, &str)] = &[
     ("sha256-ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=", ""),
@@ -35,8 +35,8 @@ pub(crate) fn derivations(seed: u64) -> String {
 
 /// The attributes of the derivation of this index, which may depend on those before it.
 fn attributes(random: &mut Random, index: usize) -> String {
-    let name = *random.pick(&["x", "hello-1.0", "a_b+c?d=e.f", "0"]);
-    let builder = *random.pick(&[
+    let name = random.word(&["x", "hello-1.0", "a_b+c?d=e.f", "0"]);
+    let builder = random.word(&[
         "\"/bin/sh\"",
         "./files/hello.txt",
         "(builtins.toFile \"b\" \"sh\")",
@@ -57,7 +57,7 @@ fn attributes(random: &mut Random, index: usize) -> String {
             if !algo.is_empty() {
                 out += &format!("outputHashAlgo = \"{algo}\"; ");
             }
-            let mode = random.pick(&["", "flat", "recursive", "nar"]);
+            let mode = random.word(&["", "flat", "recursive", "nar"]);
             if !mode.is_empty() {
                 out += &format!("outputHashMode = \"{mode}\"; ");
             }
@@ -72,7 +72,7 @@ fn attributes(random: &mut Random, index: usize) -> String {
         _ => {}
     }
     if kind > 1 {
-        let outputs = random.pick(&[
+        let outputs = random.word(&[
             "",
             "outputs = [ \"out\" ]; ",
             "outputs = [ \"out\" \"dev\" ]; ",
@@ -88,7 +88,7 @@ fn attributes(random: &mut Random, index: usize) -> String {
         out += &format!("args = [ \"-c\" {} ]; ", text(random, index));
     }
     if random.one_in(4) {
-        out += *random.pick::<&str>(&[
+        out += random.word(&[
             "allowedReferences = [ ]; ",
             "allowedRequisites = [ \"out\" ]; ",
             "disallowedReferences = [ \"out\" ]; ",
@@ -106,7 +106,7 @@ fn attributes(random: &mut Random, index: usize) -> String {
 /// What an attribute may be.
 fn value(random: &mut Random, index: usize, structured: bool) -> String {
     match random.below(if structured { 9 } else { 7 }) {
-        0 => (*random.pick(&["1", "(-7)", "true", "false", "null", "1.5"])).to_owned(),
+        0 => (random.word(&["1", "(-7)", "true", "false", "null", "1.5"])).to_owned(),
         1 => "[ 1 \"two\" [ true null ] ]".to_owned(),
         2 => format!("[ {} {} ]", text(random, index), text(random, index)),
         7 => format!("{{ k = {}; j.i = [ 1.25 ]; }}", text(random, index)),

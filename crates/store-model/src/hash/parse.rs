@@ -55,8 +55,10 @@ pub enum HashError {
         algo: HashAlgo,
     },
     /// The digest decoded from base-64 has not the algorithm's size.
-    #[error("invalid SRI hash '{text}', length {found} != expected length {}", .algo.size())]
+    #[error("invalid {encoding} hash '{text}', length {found} != expected length {}", .algo.size())]
     WrongSize {
+        /// `Base64` or `SRI`.
+        encoding: &'static str,
         /// The text behind the algorithm's name.
         text: String,
         /// Bytes decoded.
@@ -65,7 +67,10 @@ pub enum HashError {
         algo: HashAlgo,
     },
     /// A character that the encoding does not have.
-    #[error("hash '{text}' has an invalid character '{}' at offset {offset} of its {encoding} text", .found.escape_ascii())]
+    #[error(
+        "invalid {encoding} hash '{text}', length 0 != expected length {}\nhint: '{}' at offset {offset} is no digit of it", .algo.size(),
+        .found.escape_ascii()
+    )]
     InvalidCharacter {
         /// The text behind the algorithm's name.
         text: String,
@@ -73,11 +78,16 @@ pub enum HashError {
         offset: usize,
         /// The byte found there.
         found: u8,
-        /// `base-16`, `base-32` or `base-64`.
+        /// `base16`, `nix32`, `Base64` or `SRI`.
         encoding: &'static str,
+        /// The algorithm.
+        algo: HashAlgo,
     },
     /// Base-32 text whose first digit does not fit.
-    #[error("hash '{text}' is not valid base-32: its number does not fit into the {} bytes of '{algo}'", .algo.size())]
+    #[error(
+        "invalid nix32 hash '{text}', length {} != expected length {1}\nhint: its number does not fit into {1} bytes",
+        .algo.size() + 1, .algo.size()
+    )]
     Overflow {
         /// The text behind the algorithm's name.
         text: String,
@@ -117,7 +127,7 @@ impl Hash {
             }
         };
         if sri {
-            from_base64(rest, algo)
+            from_base64(rest, algo, "SRI")
         } else {
             Hash::parse_bare(rest, algo)
         }
@@ -131,7 +141,7 @@ impl Hash {
         let (algo, rest) = text.split_once('-').ok_or_else(|| HashError::NotSri {
             text: text.to_owned(),
         })?;
-        from_base64(rest, algo.parse()?)
+        from_base64(rest, algo.parse()?, "SRI")
     }
 
     /// Reads a digest without its algorithm, in base-16, base-32 or base-64,
@@ -147,7 +157,7 @@ impl Hash {
         } else if found == algo.base32_len() {
             from_base32(text, algo)
         } else if found == algo.base64_len() {
-            from_base64(text, algo)
+            from_base64(text, algo, "Base64")
         } else {
             Err(HashError::WrongLength {
                 text: text.to_owned(),
@@ -158,8 +168,14 @@ impl Hash {
     }
 }
 
-fn sized(algo: HashAlgo, digest: &[u8], text: &str) -> Result<Hash, HashError> {
+fn sized(
+    algo: HashAlgo,
+    digest: &[u8],
+    text: &str,
+    encoding: &'static str,
+) -> Result<Hash, HashError> {
     Hash::from_digest(algo, digest).ok_or_else(|| HashError::WrongSize {
+        encoding,
         text: text.to_owned(),
         found: digest.len(),
         algo,
@@ -178,13 +194,14 @@ fn from_base16(text: &str, algo: HashAlgo) -> Result<Hash, HashError> {
                         text: text.to_owned(),
                         offset: 2 * i + j,
                         found,
-                        encoding: "base-16",
+                        encoding: "base16",
+                        algo,
                     })?;
             byte = byte << 4 | digit as u8;
         }
         digest.push(byte);
     }
-    sized(algo, &digest, text)
+    sized(algo, &digest, text, "base16")
 }
 
 fn from_base32(text: &str, algo: HashAlgo) -> Result<Hash, HashError> {
@@ -193,7 +210,8 @@ fn from_base32(text: &str, algo: HashAlgo) -> Result<Hash, HashError> {
             text: text.to_owned(),
             offset,
             found,
-            encoding: "base-32",
+            encoding: "nix32",
+            algo,
         },
         Base32Error::Length { found, .. } => HashError::WrongLength {
             text: text.to_owned(),
@@ -205,10 +223,10 @@ fn from_base32(text: &str, algo: HashAlgo) -> Result<Hash, HashError> {
             algo,
         },
     })?;
-    sized(algo, &digest, text)
+    sized(algo, &digest, text, "nix32")
 }
 
-fn from_base64(text: &str, algo: HashAlgo) -> Result<Hash, HashError> {
+fn from_base64(text: &str, algo: HashAlgo, encoding: &'static str) -> Result<Hash, HashError> {
     let mut digest = Vec::with_capacity(algo.size());
     let (mut value, mut bits) = (0u32, 0u32);
     for (offset, &found) in text.as_bytes().iter().enumerate() {
@@ -225,7 +243,8 @@ fn from_base64(text: &str, algo: HashAlgo) -> Result<Hash, HashError> {
                     text: text.to_owned(),
                     offset,
                     found,
-                    encoding: "base-64",
+                    encoding,
+                    algo,
                 });
             }
         };
@@ -236,5 +255,5 @@ fn from_base64(text: &str, algo: HashAlgo) -> Result<Hash, HashError> {
             digest.push((value >> bits) as u8);
         }
     }
-    sized(algo, &digest, text)
+    sized(algo, &digest, text, encoding)
 }

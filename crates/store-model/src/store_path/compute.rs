@@ -16,11 +16,13 @@ const STORE_PATH_HASH_SIZE: usize = 20;
 
 /// The path for a fingerprint of this type and inner hash.
 fn make_store_path(kind: &str, inner: &Hash, name: &str) -> Result<StorePath, StorePathError> {
-    check_name(name)?;
     let fingerprint = format!("{kind}:{}:{STORE_DIR}:{name}", inner.to_prefixed_base16());
     let digest = Hash::of(HashAlgo::Sha256, fingerprint.as_bytes());
     let folded = compress_hash(digest.digest(), STORE_PATH_HASH_SIZE);
     let base_name = format!("{}-{name}", base32::encode(&folded));
+    if let Err(error) = check_name(name) {
+        return Err(StorePathError::Name { base_name, error });
+    }
     Ok(StorePath {
         base_name: base_name.into(),
     })

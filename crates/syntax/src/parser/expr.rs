@@ -164,14 +164,16 @@ impl<'a> Parser<'a, '_> {
         let mut set = self.new_set(true);
         self.bindings(&mut set, Tok::In, keyword)?;
         let attrs_height = self.height;
-        if let Some(span) = set.first_dynamic() {
-            return Err(SyntaxError::new(SyntaxErrorKind::DynamicLet, span).hint(
-                "bind a set instead, and select from it: 'let s = { ${name} = …; }; in s.${name}'",
-            ));
-        }
+        let dynamic = set.first_dynamic();
         let attrs = self.freeze(set, self.span(keyword.start, self.tok.end));
         self.bump();
         let body = self.expr()?;
+        // Whatever is wrong in the body is told first.
+        if let Some(span) = dynamic {
+            return Err(SyntaxError::new(SyntaxErrorKind::DynamicLet, keyword)
+                .note(span, "this name is computed")
+                .hint("bind a set instead, and select from it: 'let s = { ${name} = …; }; in s.${name}'"));
+        }
         let span = self.span_from(keyword.start);
         self.set_height(attrs_height.max(self.height) + 1, span)?;
         Ok(Expr {

@@ -127,6 +127,19 @@ impl<'a> Parser<'a, '_> {
         Ok(self.tok.end as usize)
     }
 
+    /// The error of a string that ends with the file.
+    fn unclosed(&self, open: Span, what: &'static str, expecting: &'static str) -> SyntaxError {
+        let kind = SyntaxErrorKind::Unclosed {
+            what,
+            found: "end of file",
+            expecting,
+        };
+        // Texts are below 4 GiB.
+        let end = u32::try_from(self.src.len()).unwrap_or(u32::MAX);
+        let end = self.span(end, end);
+        SyntaxError::new(kind, end).note(open, "it is opened here")
+    }
+
     /// The text from `pos` up to the closing quote or the next `${`, and where that is.
     fn quoted_piece(&mut self, start: usize, open: Span) -> Result<(&'a [u8], usize)> {
         let src = self.src;
@@ -136,7 +149,9 @@ impl<'a> Parser<'a, '_> {
         let mut null = None;
         let end = loop {
             let Some(&c) = src.get(pos) else {
-                return Err(unclosed(open, "the string", "'\"'").hint("close it with '\"'"));
+                return Err(self
+                    .unclosed(open, "the string", "'\"'")
+                    .hint("close it with '\"'"));
             };
             match c {
                 b'"' => break pos,
@@ -162,9 +177,9 @@ impl<'a> Parser<'a, '_> {
                         }
                     } else {
                         let Some(&next) = next else {
-                            return Err(
-                                unclosed(open, "the string", "'\"'").hint("close it with '\"'")
-                            );
+                            return Err(self
+                                .unclosed(open, "the string", "'\"'")
+                                .hint("close it with '\"'"));
                         };
                         // An escaped null byte is accepted: Nix does not look behind the backslash.
                         self.buffer.push(unescape(next));
@@ -296,12 +311,8 @@ impl<'a> Parser<'a, '_> {
                     Some(b'$') => Ok(Indented::Escaped(b"$", start + 3)),
                     Some(b'\'') => Ok(Indented::Escaped(b"''", start + 3)),
                     Some(b'\\') => match src.get(start + 3) {
-                        None => Err(unclosed(
-                            open,
-                            "the indented string",
-                            "indented string or '${' or end of an indented string",
-                        )
-                        .hint("close it with \"''\"")),
+                        // Nothing is escaped: it is the end, and a backslash behind it.
+                        None => Ok(Indented::Close),
                         Some(&c) => Ok(Indented::Escaped(
                             self.arena.alloc_slice_copy(&[unescape(c)]),
                             start + 4,
@@ -316,12 +327,13 @@ impl<'a> Parser<'a, '_> {
         loop {
             match memchr::memchr3(b'$', b'\'', 0, src.get(pos..).unwrap_or_default()) {
                 None => {
-                    return Err(unclosed(
-                        open,
-                        "the indented string",
-                        "indented string or '${' or end of an indented string",
-                    )
-                    .hint("close it with \"''\""));
+                    return Err(self
+                        .unclosed(
+                            open,
+                            "the indented string",
+                            "indented string or '${' or end of an indented string",
+                        )
+                        .hint("close it with \"''\""));
                 }
                 Some(n) => pos += n,
             }
@@ -391,7 +403,7 @@ impl<'a> Parser<'a, '_> {
                 .hint("a path has single slashes; the operator '//' needs a blank before it"));
         }
         if slash {
-            let span = self.place(token.start as usize, pos);
+            let span = self.place(pos, pos);
             return Err(SyntaxError::new(SyntaxErrorKind::TrailingSlash, span)
                 .hint("remove the '/' at its end"));
         }
@@ -448,15 +460,6 @@ enum Indented<'a> {
     Text(usize),
     /// What an escape stands for, and where it ends.
     Escaped(&'a [u8], usize),
-}
-
-fn unclosed(open: Span, what: &'static str, expecting: &'static str) -> SyntaxError {
-    let kind = SyntaxErrorKind::Unclosed {
-        what,
-        found: "end of file",
-        expecting,
-    };
-    SyntaxError::new(kind, open)
 }
 
 fn unescape(c: u8) -> u8 {

@@ -16,6 +16,10 @@ pub(crate) trait Builder {
     fn integer(&mut self, value: i64) -> Result<Self::Value, Self::Error>;
     fn float(&mut self, value: f64) -> Result<Self::Value, Self::Error>;
     fn string(&mut self, value: &[u8]) -> Result<Self::Value, Self::Error>;
+    /// The name of a member, before its value is read.
+    fn name(&mut self, _name: &[u8]) -> Result<(), Self::Error> {
+        Ok(())
+    }
     fn array(&mut self, items: Vec<Self::Value>) -> Result<Self::Value, Self::Error>;
     /// Of equal names the last one counts.
     fn object(&mut self, members: Vec<(Vec<u8>, Self::Value)>) -> Result<Self::Value, Self::Error>;
@@ -81,7 +85,7 @@ impl Reader<'_> {
                 Token::BeginObject => {
                     token = self.token("object key", Some(STRING))?;
                     if token != Token::EndObject {
-                        let key = self.key(token)?;
+                        let key = self.key(token, builder)?;
                         open.push(Open::Object(Vec::new(), key));
                         token = self.token("value", None)?;
                         continue;
@@ -136,7 +140,7 @@ impl Reader<'_> {
                         match self.token("object", Some("'}'"))? {
                             Token::ValueSeparator => {
                                 token = self.token("object key", Some(STRING))?;
-                                *key = self.key(token)?;
+                                *key = self.key(token, builder)?;
                                 token = self.token("value", None)?;
                                 break;
                             }
@@ -151,14 +155,15 @@ impl Reader<'_> {
     }
 
     /// The member name that `token` is, and the colon after it.
-    fn key(&mut self, token: Token) -> Result<Vec<u8>, JsonError> {
+    fn key<B: Builder>(&mut self, token: Token, builder: &mut B) -> Result<Vec<u8>, B::Error> {
         if token != Token::String {
-            return Err(self.unexpected(token, "object key", STRING));
+            return Err(self.unexpected(token, "object key", STRING).into());
         }
         let key = std::mem::take(&mut self.buffer);
+        builder.name(&key)?;
         match self.token("object separator", Some("':'"))? {
             Token::NameSeparator => Ok(key),
-            other => Err(self.unexpected(other, "object separator", "':'")),
+            other => Err(self.unexpected(other, "object separator", "':'").into()),
         }
     }
 
@@ -193,12 +198,17 @@ impl Reader<'_> {
 
     /// An error after `read` bytes, where the end counts as one.
     fn syntax(&self, read: usize, message: &str) -> JsonError {
+        // A number ends where something else is seen. If that is a line end, its column is lost.
+        let number = self.text[..read.min(self.text.len())]
+            .last()
+            .is_some_and(u8::is_ascii_digit);
+        let lost = number && self.text.get(read) == Some(&b'\n');
         let before = &self.text[..read.min(self.text.len())];
         let line = memchr::memchr_iter(b'\n', before).count();
         let line_start = memchr::memrchr(b'\n', before).map_or(0, |at| at + 1);
         JsonError::Syntax {
             line: line + 1,
-            column: read - line_start,
+            column: if lost { 0 } else { read - line_start },
             message: format!("syntax error while parsing {message}"),
         }
     }
