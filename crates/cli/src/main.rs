@@ -19,7 +19,7 @@ mod value_output;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, FromArgMatches as _};
 use mimalloc::MiMalloc;
 use xbuild_eval::allocator::EndingAllocator;
 
@@ -29,8 +29,21 @@ use crate::args::{Bench, Cli, Command};
 #[global_allocator]
 static ALLOCATOR: EndingAllocator<MiMalloc> = EndingAllocator(MiMalloc);
 
+/// What was asked for; ends the program where that is not understood.
+fn arguments() -> Cli {
+    // To describe them all takes much of the time of a short command, so they are described once.
+    let mut cli = Cli::command();
+    let given = setting_flags::expand(&cli, std::env::args_os());
+    let found = cli.try_get_matches_from_mut(given).and_then(|mut matches| {
+        Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut cli))
+    });
+    // So does it to take the descriptions apart again.
+    std::mem::forget(cli);
+    found.unwrap_or_else(|error| error.exit())
+}
+
 fn main() -> ExitCode {
-    let Cli { common, command } = Cli::parse_from(setting_flags::expand(std::env::args_os()));
+    let Cli { common, command } = arguments();
     progress::Manner::choose(&common.talk);
     let result = match &command {
         Command::Realise(args) => commands::realise::run(&common, args),

@@ -3,18 +3,17 @@
 
 use std::ffi::OsString;
 
-use clap::CommandFactory as _;
 use xbuild_realise::settings::{KeyKind, kind_of};
 
-use crate::args::Cli;
-
-/// The arguments of the program with settings written as `--option KEY VALUE`. Options that the command itself has stay.
+/// The arguments of the program, which is `cli`, with settings written as `--option KEY VALUE`. Options that the command itself has stay.
 ///
 /// Settings before the command are moved behind it: clap takes either those before a command or those behind it.
-pub(crate) fn expand(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
+pub(crate) fn expand(
+    cli: &clap::Command,
+    arguments: impl Iterator<Item = OsString>,
+) -> Vec<OsString> {
     let mut arguments = arguments.peekable();
     let mut expanded: Vec<OsString> = arguments.next().into_iter().collect();
-    let cli = Cli::command();
     let mut command = None;
     let mut is_first = true;
     let mut before = Vec::new();
@@ -110,11 +109,14 @@ fn short_for(name: &str) -> Option<&'static [(&'static str, &'static str)]> {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory as _;
+
     use super::*;
+    use crate::args::Cli;
 
     fn expanded(line: &str) -> String {
         let words = line.split(' ').map(OsString::from);
-        let words: Vec<String> = expand(words)
+        let words: Vec<String> = expand(&Cli::command(), words)
             .into_iter()
             .map(|word| word.to_string_lossy().into_owned())
             .collect();

@@ -144,6 +144,7 @@ impl EvalError {
 
     /// Adds that a builtin was called at `pos`.
     #[cold]
+    #[inline(never)]
     #[must_use]
     pub(crate) fn in_builtin(self, pos: Pos, name: &str) -> Self {
         // It is there to add something else.

@@ -14,6 +14,17 @@ use crate::value::{Attr, Builtin, Closure, Value, ValueKind};
 /// How many arguments a builtin takes at most.
 const MAX_ARITY: usize = 3;
 
+/// The error of a call at `pos` before the function is entered. Those of builtins have no place.
+#[cold]
+#[inline(never)]
+fn at_call_site(error: EvalError, pos: Pos) -> EvalError {
+    if pos.is_some() {
+        error.around(pos, CALL_SITE)
+    } else {
+        error
+    }
+}
+
 impl Evaluator {
     /// Runs a step of a recursion through a value, which counts as a call.
     ///
@@ -81,7 +92,7 @@ impl Evaluator {
         self.depth += 1;
         let result = match self.eval_operand(arg, env) {
             Ok(arg) => self.call_lambda(closure, arg, pos),
-            Err(error) => Err(error.around(pos, CALL_SITE)),
+            Err(error) => Err(at_call_site(error, pos)),
         };
         self.depth -= 1;
         result
@@ -308,18 +319,12 @@ impl Evaluator {
     ) -> Result<()> {
         let found = match self.force(arg, pos) {
             Ok(found) => found,
-            Err(error) if pos.is_some() => return Err(error.around(pos, CALL_SITE)),
-            Err(error) => return Err(error),
+            Err(error) => return Err(at_call_site(error, pos)),
         };
         let Some(attrs) = found.as_attrs() else {
             let error = self.type_error("a set", found, lambda.pos);
             let what = "while evaluating the value passed for the lambda argument";
-            let error = error.context(lambda.pos, what);
-            return Err(if pos.is_some() {
-                error.around(pos, CALL_SITE)
-            } else {
-                error
-            });
+            return Err(at_call_site(error.context(lambda.pos, what), pos));
         };
         if lambda.arg.is_some() {
             env.set(lambda.outer_params, found);

@@ -76,11 +76,13 @@ fn operand_frames(op: Operator, floats: bool) -> (&'static str, &'static str) {
     }
 }
 
-/// The error of an operand that could not be evaluated: arithmetic and comparisons are builtins, which evaluate their arguments.
+/// The error of an operator or of its operands: arithmetic and comparisons are builtins, which evaluate their arguments.
 #[cold]
-fn in_operator(error: EvalError, op: Operator, pos: Pos) -> EvalError {
-    match op {
-        Operator::Sub | Operator::Mul | Operator::Div => error.in_builtin(pos, builtin_of(op)),
+#[inline(never)]
+fn in_operator(error: EvalError, code: &BinaryCode) -> EvalError {
+    let pos = code.pos;
+    match code.op {
+        Operator::Sub | Operator::Mul | Operator::Div => error.in_builtin(pos, builtin_of(code.op)),
         Operator::Less | Operator::Greater => error.in_builtin(pos, "lessThan"),
         Operator::LessEq | Operator::GreaterEq => {
             error.in_builtin(pos, "lessThan").around(pos, NOT)
@@ -153,35 +155,31 @@ impl Evaluator {
             }
             Operator::Update => self.update(code, env),
             Operator::Concat => self.concat_lists(code, env),
-            // `a > b` is `b < a`, and evaluated in that order.
-            Operator::Greater | Operator::LessEq => {
-                let right = self.operand(code.right, code, env)?;
-                let left = self.operand(code.left, code, env)?;
-                match small_integers(code.op, left, right) {
-                    Some(value) => Ok(value),
-                    None => self.strict_operator(code.op, left, right, pos),
-                }
-            }
-            _ => {
-                let left = self.operand(code.left, code, env)?;
-                if code.op == Operator::Add && !is_number(left) {
-                    return self.append(left, code, env);
-                }
-                let right = self.operand(code.right, code, env)?;
-                match small_integers(code.op, left, right) {
-                    Some(value) => Ok(value),
-                    None if code.op == Operator::Add => self.add(left, right, code.operands[1]),
-                    None => self.strict_operator(code.op, left, right, pos),
-                }
-            }
+            _ => match self.with_operands(code, env) {
+                Ok(value) => Ok(value),
+                Err(error) => Err(in_operator(error, code)),
+            },
         }
     }
 
-    #[inline]
-    fn operand(&mut self, operand: CodeRef, code: &BinaryCode, env: Env) -> Result<Value> {
-        match self.eval_operand(operand, env) {
-            Ok(value) => Ok(value),
-            Err(error) => Err(in_operator(error, code.op, code.pos)),
+    /// An operator that needs both operands.
+    #[inline(always)]
+    fn with_operands(&mut self, code: &'static BinaryCode, env: Env) -> Result<Value> {
+        // `a > b` is `b < a`, and evaluated in that order.
+        let (left, right) = if matches!(code.op, Operator::Greater | Operator::LessEq) {
+            let right = self.eval_operand(code.right, env)?;
+            (self.eval_operand(code.left, env)?, right)
+        } else {
+            let left = self.eval_operand(code.left, env)?;
+            if code.op == Operator::Add && !is_number(left) {
+                return self.append(left, code, env);
+            }
+            (left, self.eval_operand(code.right, env)?)
+        };
+        match small_integers(code.op, left, right) {
+            Some(value) => Ok(value),
+            None if code.op == Operator::Add => self.add(left, right, code.operands[1]),
+            None => self.strict_operator(code.op, left, right, code.pos),
         }
     }
 
@@ -194,9 +192,9 @@ impl Evaluator {
         pos: Pos,
     ) -> Result<Value> {
         match op {
-            Operator::Add | Operator::Sub | Operator::Mul | Operator::Div => self
-                .arithmetic(op, left, right, Pos::NONE)
-                .map_err(|error| error.in_builtin(pos, builtin_of(op))),
+            Operator::Add | Operator::Sub | Operator::Mul | Operator::Div => {
+                self.arithmetic(op, left, right, Pos::NONE)
+            }
             Operator::Eq => self.equal(left, right, pos).map(Value::bool),
             Operator::NotEq => self
                 .equal(left, right, pos)
@@ -206,13 +204,7 @@ impl Evaluator {
                     Operator::Less | Operator::GreaterEq => (left, right),
                     _ => (right, left),
                 };
-                let less = self.less(one, other, Pos::NONE).map_err(|error| {
-                    let error = error.in_builtin(pos, "lessThan");
-                    match op {
-                        Operator::LessEq | Operator::GreaterEq => error.around(pos, NOT),
-                        _ => error,
-                    }
-                })?;
+                let less = self.less(one, other, Pos::NONE)?;
                 Ok(Value::bool(
                     less == matches!(op, Operator::Less | Operator::Greater),
                 ))
