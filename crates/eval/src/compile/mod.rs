@@ -5,6 +5,7 @@
 mod attrs;
 mod demand;
 mod lambda;
+mod places;
 mod scope;
 
 use std::cell::Cell;
@@ -355,102 +356,6 @@ impl Compiler<'_> {
         }
     }
 
-    /// Where a call is: one of what a call gives is where that is.
-    fn call_pos(&self, expr: &Expr<'_>) -> Pos {
-        let mut innermost = expr;
-        while let ExprKind::Call { fun, .. } = innermost.kind
-            && matches!(fun.kind, ExprKind::Call { .. })
-        {
-            innermost = fun;
-        }
-        self.pos(innermost.span)
-    }
-
-    /// The place that stock Nix knows of an expression: literals have none.
-    fn own_pos(&self, expr: &Expr<'_>) -> Pos {
-        match &expr.kind {
-            ExprKind::Int(_)
-            | ExprKind::Float(_)
-            | ExprKind::Str(_)
-            | ExprKind::Path(_)
-            | ExprKind::CurPos
-            | ExprKind::Let { .. } => Pos::NONE,
-            ExprKind::List(elements) => elements
-                .first()
-                .map_or(Pos::NONE, |first| self.own_pos(first)),
-            ExprKind::HasAttr { subject, .. } => self.own_pos(subject),
-            ExprKind::Interpolation(_) => {
-                // Behind the quote, unless it is that of an indented string.
-                let pos = self.pos(expr.span);
-                let found = self.ev.positions.resolve(pos);
-                let quote = found.and_then(|(source, start)| {
-                    self.ev.sources.text(source).get(start as usize).copied()
-                });
-                self.pos(Span {
-                    start: expr.span.start + u32::from(quote == Some(b'"')),
-                    ..expr.span
-                })
-            }
-            ExprKind::Not(operand) => self.own_pos(operand),
-            ExprKind::Call { .. } => self.call_pos(expr),
-            // `let { body = …; }`
-            ExprKind::Select { subject, .. }
-                if matches!(subject.kind, ExprKind::Attrs(_))
-                    && subject.span.start == expr.span.start
-                    && subject.span.end == expr.span.end =>
-            {
-                Pos::NONE
-            }
-            _ => self.pos(expr.span),
-        }
-    }
-
-    /// Where the operands of a sum are, with the brackets around them.
-    fn operands_pos(&self, left: &Expr<'_>, right: &Expr<'_>, pos: Pos) -> [Pos; 2] {
-        let inner = [self.pos(left.span), self.pos(right.span)];
-        let Some((source, operator)) = self.ev.positions.resolve(pos) else {
-            return inner;
-        };
-        let Some((_, first)) = self.ev.positions.resolve(inner[0]) else {
-            return inner;
-        };
-        let text = self.ev.sources.text(source);
-        let (first, operator) = (first as usize, operator as usize);
-        let after = operator + 1;
-        let right_start = after + blanks(text.get(after..).unwrap_or_default());
-        let mut left_start = first;
-        if text
-            .get(..first)
-            .unwrap_or_default()
-            .trim_ascii_end()
-            .last()
-            == Some(&b'(')
-        {
-            let end = first + (left.span.end - left.span.start) as usize;
-            let mut rest = text.get(end..operator).unwrap_or_default();
-            while let [byte, after @ ..] = rest {
-                if *byte == b')' {
-                    let before = text[..left_start].trim_ascii_end();
-                    if before.last() == Some(&b'(') {
-                        left_start = before.len() - 1;
-                    }
-                }
-                rest = match blanks(rest) {
-                    0 => after,
-                    blanks => &rest[blanks..],
-                };
-            }
-        }
-        let at = |start: usize| {
-            let back = left.span.start as i64 - first as i64;
-            self.pos(Span {
-                start: (start as i64 + back) as u32,
-                ..left.span
-            })
-        };
-        [at(left_start), at(right_start)]
-    }
-
     fn slot_code(&self, place: Place, pos: Pos) -> Code {
         match self.scope.depth(place) {
             0 => Code::Local {
@@ -697,21 +602,4 @@ fn known_attr(heap: Heap, subject: &Code, name: Symbol) -> Option<Value> {
         ValueKind::Builtin(builtin) => Value::from(heap.alloc(*builtin)),
         _ => value,
     })
-}
-
-/// How long the blanks and comments are that a text begins with.
-fn blanks(text: &[u8]) -> usize {
-    let mut rest = text;
-    loop {
-        rest = rest.trim_ascii_start();
-        let end = match rest {
-            [b'#', ..] => memchr::memchr(b'\n', rest),
-            [b'/', b'*', ..] => memchr::memmem::find(&rest[2..], b"*/").map(|at| at + 4),
-            _ => None,
-        };
-        match end {
-            Some(end) => rest = &rest[end..],
-            None => return text.len() - rest.len(),
-        }
-    }
 }
