@@ -6,9 +6,8 @@ use crate::derivation::INTERNAL_FILES;
 use crate::error::{EvalError, Result};
 use crate::heap::Part;
 use crate::position::Pos;
-use crate::stack;
 use crate::string::{ContextElem, ContextSet, Str};
-use crate::value::{PathBytes, Value, ValueKind};
+use crate::value::{List, PathBytes, Value, ValueKind};
 
 /// How liberal a coercion to a string is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,21 +76,22 @@ impl Evaluator {
                 return Ok(Text::Static(self.symbols.name(store_path)));
             }
             ValueKind::Attrs(attrs) => {
-                if stack::is_exhausted(self.stack_limit) {
-                    return Err(self.stack_overflow(pos));
-                }
                 if let Some(to_string) = attrs.get(self.known.to_string) {
-                    let result = self.call(to_string.value, &[value], pos)?;
-                    return self.coerce_to_string(
-                        result,
-                        pos,
-                        context,
-                        how,
-                        "while evaluating the result of the `__toString` attribute",
-                    );
+                    return self.descend(pos, |this| {
+                        let result = this.call(to_string.value, &[value], pos)?;
+                        this.coerce_to_string(
+                            result,
+                            pos,
+                            context,
+                            how,
+                            "while evaluating the result of the `__toString` attribute",
+                        )
+                    });
                 }
                 if let Some(out_path) = attrs.get(self.known.out_path) {
-                    return self.coerce_to_string(out_path.value, pos, context, how, what);
+                    return self.descend(pos, |this| {
+                        this.coerce_to_string(out_path.value, pos, context, how, what)
+                    });
                 }
             }
             _ if !how.more => {}
@@ -102,28 +102,9 @@ impl Evaluator {
                 return Ok(Text::Owned(float_text::fixed(float).into_bytes()));
             }
             ValueKind::List(list) => {
-                if stack::is_exhausted(self.stack_limit) {
-                    return Err(self.stack_overflow(pos));
-                }
-                let elements = list.as_slice();
-                let mut text = Vec::new();
-                for (index, element) in elements.iter().enumerate() {
-                    let of_element = "while evaluating one element of the list";
-                    let part = match self.coerce_to_string(*element, pos, context, how, of_element)
-                    {
-                        Ok(part) => part,
-                        Err(error) if what.is_empty() => return Err(error),
-                        Err(error) => return Err(error.around(pos, what)),
-                    };
-                    text.extend_from_slice(part.bytes());
-                    // An empty list leaves no gap, as in Nix.
-                    let forced = self.force(*element, pos)?;
-                    let empty_list = forced.as_list().is_some_and(crate::value::List::is_empty);
-                    if index + 1 < elements.len() && !empty_list {
-                        text.push(b' ');
-                    }
-                }
-                return Ok(Text::Owned(text));
+                return self.descend(pos, |this| {
+                    this.joined_elements(list, pos, context, how, what)
+                });
             }
             _ => {}
         }
@@ -137,6 +118,35 @@ impl Evaluator {
         } else {
             EvalError::new(Pos::NONE, message).around(pos, what)
         })
+    }
+
+    /// The elements of a list as strings, with spaces between them.
+    fn joined_elements(
+        &mut self,
+        list: List,
+        pos: Pos,
+        context: &mut ContextSet,
+        how: Coercion,
+        what: &str,
+    ) -> Result<Text> {
+        let elements = list.as_slice();
+        let mut text = Vec::new();
+        for (index, element) in elements.iter().enumerate() {
+            let of_element = "while evaluating one element of the list";
+            let part = match self.coerce_to_string(*element, pos, context, how, of_element) {
+                Ok(part) => part,
+                Err(error) if what.is_empty() => return Err(error),
+                Err(error) => return Err(error.around(pos, what)),
+            };
+            text.extend_from_slice(part.bytes());
+            // An empty list leaves no gap, as in Nix.
+            let forced = self.force(*element, pos)?;
+            let empty_list = forced.as_list().is_some_and(List::is_empty);
+            if index + 1 < elements.len() && !empty_list {
+                text.push(b' ');
+            }
+        }
+        Ok(Text::Owned(text))
     }
 
     /// Coerces a value to an absolute path: a path, or a string with one. The context of a string is added to `context`.

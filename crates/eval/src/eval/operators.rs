@@ -13,8 +13,8 @@ use crate::value::{Value, ValueKind};
 
 /// How much room is kept for the texts that are being put together.
 const TEXT_KEPT: usize = 64 << 10;
-/// A string of so many bytes is worth a look whether what follows can be put behind it.
-const LONG_START: usize = 1024;
+/// A string of so many bytes is worth a look whether the other parts can be put beside it.
+const LONG_PART: usize = 1024;
 
 /// Whether a forced value is an integer or a float.
 #[inline]
@@ -341,15 +341,21 @@ impl Evaluator {
     ) -> Result<Value> {
         let mut context = ContextSet::new();
         let start = self.text.len();
-        // Not copied twice, and perhaps not at all.
-        let mut long_start: Option<Str> = None;
-        for (i, (part, pos)) in parts.iter().enumerate() {
+        // Not copied twice, and perhaps not at all: a text, and where it belongs.
+        let mut long: Option<(Str, usize)> = None;
+        for (part, pos) in parts {
             let text = self.eval_operand(part, env).and_then(|value| {
                 self.coerce_to_string(value, *pos, &mut context, Coercion::INTERPOLATE, SEGMENT)
             });
             match text {
-                Ok(Text::Heap(text)) if i == 0 && text.len() >= LONG_START => {
-                    long_start = Some(text);
+                Ok(Text::Heap(text))
+                    if text.len() >= LONG_PART
+                        && long.is_none_or(|(other, _)| text.len() > other.len()) =>
+                {
+                    if let Some((other, at)) = long {
+                        self.text.splice(at..at, other.bytes().iter().copied());
+                    }
+                    long = Some((text, self.text.len()));
                 }
                 Ok(text) => self.text.extend_from_slice(text.bytes()),
                 Err(error) => {
@@ -360,10 +366,13 @@ impl Evaluator {
         }
         let context = context.finish(self.heap);
         let rest = &self.text[start..];
-        let value = Value::from(match long_start {
+        let value = Value::from(match long {
             None => self.heap.array(context, rest),
-            Some(all) if rest.is_empty() && all.context() == context => all,
-            Some(first) => self.heap.joined(context, first.into(), rest.into()),
+            Some((all, _)) if rest.is_empty() && all.context() == context => all,
+            Some((long, at)) => {
+                let (before, after) = rest.split_at(at - start);
+                self.heap.enclosed(context, before, long.into(), after)
+            }
         });
         self.text.truncate(start);
         if start == 0 && self.text.capacity() > TEXT_KEPT {

@@ -3,7 +3,7 @@
 //! `foldl' (all: x: all ++ [ x ]) [ ]` makes as many lists as it has steps, each a copy of the one before: as nothing is ever
 //! given back, that would take memory with the square of their number. So an array that grew twice gets room on the side
 //! where it grew, and whoever adds to it there first puts the new elements into that room. The longer array
-//! is a [`View`] of the same elements and the new ones.
+//! is a [`View`] of the same elements and the new ones. What grew on both sides gets room on both.
 
 use std::cell::Cell;
 use std::marker::PhantomData;
@@ -25,39 +25,39 @@ pub(super) struct Room<T> {
     before: Cell<usize>,
     /// How many elements more there could be behind the last.
     behind: Cell<usize>,
+    /// Whether there ever was room before the first element, and behind the last.
+    sides: [bool; 2],
 }
 
 impl<T: Copy> Room<T> {
-    /// Puts `elements` behind the last one, if that is the last of `array` and there is room.
-    fn append(&self, array: &[T], elements: &[T]) -> bool {
-        if array.as_ptr_range().end != self.end.get().as_ptr() || elements.len() > self.behind.get()
-        {
-            return false;
-        }
-        // SAFETY: there is room for so many elements, which no array holds yet, so `elements` are elsewhere.
-        unsafe {
-            self.end
-                .get()
-                .copy_from_nonoverlapping(NonNull::from(elements).cast(), elements.len());
-            self.end.set(self.end.get().add(elements.len()));
-        }
-        self.behind.set(self.behind.get() - elements.len());
-        true
+    /// Whether nobody put elements where these are to be put beside `array`.
+    fn is_free(&self, before: &[T], array: &[T], after: &[T]) -> bool {
+        (before.is_empty() || array.as_ptr() == self.first.get().as_ptr())
+            && (after.is_empty() || array.as_ptr_range().end == self.end.get().as_ptr())
     }
 
-    /// Puts `elements` before the first one, if that is the first of `array` and there is room.
-    fn prepend(&self, elements: &[T], array: &[T]) -> bool {
-        if array.as_ptr() != self.first.get().as_ptr() || elements.len() > self.before.get() {
+    /// Puts `before` before the first element and `after` behind the last one, which must be free, if there is room.
+    fn enclose(&self, before: &[T], after: &[T]) -> bool {
+        if before.len() > self.before.get() || after.len() > self.behind.get() {
             return false;
         }
-        // SAFETY: as above.
+        // SAFETY: there is room for so many elements, which no array holds yet, so `before` and `after` are elsewhere.
         unsafe {
-            self.first.set(self.first.get().sub(elements.len()));
-            self.first
-                .get()
-                .copy_from_nonoverlapping(NonNull::from(elements).cast(), elements.len());
+            if !before.is_empty() {
+                self.first.set(self.first.get().sub(before.len()));
+                self.first
+                    .get()
+                    .copy_from_nonoverlapping(NonNull::from(before).cast(), before.len());
+            }
+            if !after.is_empty() {
+                self.end
+                    .get()
+                    .copy_from_nonoverlapping(NonNull::from(after).cast(), after.len());
+                self.end.set(self.end.get().add(after.len()));
+            }
         }
-        self.before.set(self.before.get() - elements.len());
+        self.before.set(self.before.get() - before.len());
+        self.behind.set(self.behind.get() - after.len());
         true
     }
 }
@@ -105,13 +105,15 @@ impl<H: Copy + 'static, T: Copy + 'static> From<Array<H, T>> for Part<'_, T> {
 }
 
 impl Heap {
-    /// An array of elements that are in the heap already.
-    pub(super) fn view<H: Copy + 'static, T: Copy + 'static>(
+    /// The elements of an array from index `from` on, not copied.
+    pub(super) fn tail<H: Copy + 'static, T: Copy + 'static>(
         self,
-        head: H,
-        elements: &'static [T],
+        array: Array<H, T>,
+        from: usize,
     ) -> Array<H, T> {
-        self.view_in(head, elements.as_ptr(), elements.len(), None)
+        let rest = &array.as_slice()[from..];
+        let room = array.view().and_then(|view| view.room);
+        self.view_in(array.head(), rest.as_ptr(), rest.len(), room)
     }
 
     fn view_in<H: Copy + 'static, T: Copy + 'static>(
@@ -144,63 +146,80 @@ impl Heap {
         left: Part<'_, T>,
         right: Part<'_, T>,
     ) -> Array<H, T> {
-        let len = left.elements.len() + right.elements.len();
+        if left.elements.len() >= right.elements.len() {
+            self.enclosed(head, &[], left, right.elements)
+        } else {
+            self.enclosed(head, left.elements, right, &[])
+        }
+    }
+
+    /// The elements of `middle`, with others before and after them.
+    #[inline]
+    pub(crate) fn enclosed<H: Copy + 'static, T: Copy + 'static>(
+        self,
+        head: H,
+        before: &[T],
+        middle: Part<'_, T>,
+        after: &[T],
+    ) -> Array<H, T> {
+        let len = before.len() + middle.elements.len() + after.len();
         if len * size_of::<T>() < SHORTEST {
-            let all = left.elements.iter().chain(right.elements).copied();
+            let all = before.iter().chain(middle.elements).chain(after).copied();
             return self.array_from_iter(head, len, all);
         }
-        self.join_long(head, left, right)
+        self.enclose_long(head, before, middle, after)
     }
 
     #[inline(never)]
-    fn join_long<H: Copy + 'static, T: Copy + 'static>(
+    fn enclose_long<H: Copy + 'static, T: Copy + 'static>(
         self,
         head: H,
-        left: Part<'_, T>,
-        right: Part<'_, T>,
+        before: &[T],
+        middle: Part<'_, T>,
+        after: &[T],
     ) -> Array<H, T> {
-        let (first, second) = (left.elements, right.elements);
-        let len = first.len() + second.len();
-        let appended = first.len() >= second.len();
-        let (grown, added) = if appended {
-            (left.grown, second.len())
-        } else {
-            (right.grown, first.len())
-        };
-        if let Grown::InRoom(room) = grown {
-            if appended && room.append(first, second) {
-                return self.view_in(head, first.as_ptr(), len, Some(room));
+        let elements = middle.elements;
+        let added = before.len() + after.len();
+        let len = elements.len() + added;
+        let mut sides = [!before.is_empty(), !after.is_empty()];
+        // What grew for the first time may never grow again, nor what many continue.
+        let mut grows = matches!(middle.grown, Grown::Once);
+        if let Grown::InRoom(room) = middle.grown
+            && room.is_free(before, elements, after)
+        {
+            if room.enclose(before, after) {
+                let start = elements.as_ptr().wrapping_sub(before.len());
+                return self.view_in(head, start, len, Some(room));
             }
-            if !appended && room.prepend(first, second) {
-                return self.view_in(head, room.first.get().as_ptr(), len, Some(room));
-            }
+            grows = true;
+            sides = [sides[0] || room.sides[0], sides[1] || room.sides[1]];
         }
-        // What grew for the first time may never grow again, nor does one go on for long to double something.
-        let spare = if !matches!(grown, Grown::Never) && added < len / 4 {
-            len / 2
-        } else {
-            0
-        };
-        let (before, behind) = if appended { (0, spare) } else { (spare, 0) };
-        let start = self.arena.alloc((spare + len) * size_of::<T>()).cast::<T>();
+        // Nor does one go on for long to double something.
+        grows &= added < len / 4;
+        let [room_before, room_behind] = sides.map(|grew| if grows && grew { len / 2 } else { 0 });
+        let size = (room_before + len + room_behind) * size_of::<T>();
+        let start = self.arena.alloc(size).cast::<T>();
         // SAFETY: fresh memory for so many elements, aligned to a word as elements at most need it.
-        let (begin, end) = unsafe {
+        let (first, end) = unsafe {
             const { assert!(align_of::<T>() <= super::arena::ALIGN) };
-            let begin = start.add(before);
-            let middle = begin.add(first.len());
-            begin.copy_from_nonoverlapping(NonNull::from(first).cast(), first.len());
-            middle.copy_from_nonoverlapping(NonNull::from(second).cast(), second.len());
-            (begin, middle.add(second.len()))
+            let first = start.add(room_before);
+            let mut end = first;
+            for part in [before, elements, after] {
+                end.copy_from_nonoverlapping(NonNull::from(part).cast(), part.len());
+                end = end.add(part.len());
+            }
+            (first, end)
         };
-        let room = (spare > 0).then(|| {
+        let room = grows.then(|| {
             self.alloc_code(Room {
-                first: Cell::new(begin),
+                first: Cell::new(first),
                 end: Cell::new(end),
-                before: Cell::new(before),
-                behind: Cell::new(behind),
+                before: Cell::new(room_before),
+                behind: Cell::new(room_behind),
+                sides,
             })
         });
-        self.view_in(head, begin.as_ptr(), len, room)
+        self.view_in(head, first.as_ptr(), len, room)
     }
 }
 
@@ -250,6 +269,50 @@ mod tests {
     }
 
     #[test]
+    fn what_grows_on_both_sides_takes_memory_once() {
+        let heap = Heap::new();
+        let mut all = numbers(heap, 0..0);
+        let mut kept = Vec::new();
+        for i in 1..20_000_u64 {
+            all = match i % 3 {
+                0 => heap.enclosed((), &[i], all.into(), &[i]),
+                _ => joined(
+                    heap,
+                    numbers(heap, i..i + 1),
+                    joined(heap, all, numbers(heap, i..i + 1)),
+                ),
+            };
+            kept.push(all);
+        }
+        for array in kept.iter().step_by(997) {
+            let half = array.len() as u64 / 2;
+            let expected: Vec<u64> = (1..=half).rev().chain(1..=half).collect();
+            assert_eq!(array.as_slice(), expected);
+        }
+        assert!(
+            heap.allocated_bytes() < 8 << 20,
+            "{}",
+            heap.allocated_bytes()
+        );
+    }
+
+    #[test]
+    fn a_queue_takes_memory_once() {
+        let heap = Heap::new();
+        let mut queue = numbers(heap, 0..1000);
+        for i in 1000..20_000 {
+            queue = joined(heap, heap.tail(queue, 1), numbers(heap, i..i + 1));
+        }
+        let expected: Vec<u64> = (19_000..20_000).collect();
+        assert_eq!(queue.as_slice(), expected);
+        assert!(
+            heap.allocated_bytes() < 8 << 20,
+            "{}",
+            heap.allocated_bytes()
+        );
+    }
+
+    #[test]
     fn two_that_continue_the_same_array_do_not_disturb_each_other() {
         let heap = Heap::new();
         let mut common = numbers(heap, 0..200);
@@ -258,14 +321,14 @@ mod tests {
         }
         let one = joined(heap, common, numbers(heap, 300..310));
         let other = joined(heap, common, numbers(heap, 500..510));
-        let shorter = heap.view((), &common.as_slice()[..250]);
-        let third = joined(heap, shorter, numbers(heap, 700..701));
+        let tail = joined(heap, heap.tail(common, 250), numbers(heap, 700..701));
         let front = joined(heap, numbers(heap, 900..901), common);
         let all = |upto: u64, more: std::ops::Range<u64>| (0..upto).chain(more).collect::<Vec<_>>();
         assert_eq!(common.as_slice(), all(300, 0..0));
         assert_eq!(one.as_slice(), all(300, 300..310));
         assert_eq!(other.as_slice(), all(300, 500..510));
-        assert_eq!(third.as_slice(), all(250, 700..701));
+        assert_eq!(tail.as_slice()[..50], all(300, 0..0)[250..]);
+        assert_eq!(tail.as_slice()[50..], [700]);
         assert_eq!(front.as_slice()[..3], [900, 0, 1]);
         assert_eq!(front.len(), 301);
     }

@@ -33,7 +33,7 @@ impl Heap {
             return self.list(rest);
         }
         List {
-            elements: self.view((), rest),
+            elements: self.tail(list.elements, from),
         }
     }
 
