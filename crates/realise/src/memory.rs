@@ -7,16 +7,24 @@ use xbuild_sandbox::Hierarchy;
 use xbuild_scheduler::Memory;
 
 /// The share of time, in percent of the last ten seconds, that processes waited for memory, above which nothing more starts
-/// (`some avg10` of `/proc/pressure/memory`).
+/// (`some avg10` of `/proc/pressure/memory`), if memory is scarce as well.
 const PRESSURE: f64 = 20.0;
+
+/// Memory is scarce when less than one part in so many is left. As long as there is more, who waits does so for the page cache, or at the limit
+/// of a control group that is none of this process's: to start fewer builds would help nobody.
+const SCARCE: u64 = 4;
 
 /// What there is now, in the machine and in what the control groups that this process is in (`groups`) leave it; `None` where the kernel does
 /// not tell. What the builds use is looked up only if that is asked for: else it counts as nothing, so that less seems to be left than is.
 pub(crate) fn measure(groups: Option<&Hierarchy>, with_used: bool) -> Option<Memory> {
-    let machine = available(&fs::read_to_string("/proc/meminfo").ok()?)?;
+    let machine = fs::read_to_string("/proc/meminfo").ok()?;
+    let (free, total) = (available(&machine)?, field(&machine, "MemTotal:")?);
     let left = groups.and_then(Hierarchy::memory_left);
-    let free = left.map_or(machine, |left| left.min(machine));
-    let pressure = fs::read_to_string("/proc/pressure/memory");
+    let limit = groups.and_then(Hierarchy::memory_limit);
+    let scarce = is_scarce(free, total) || left.zip(limit).is_some_and(|(l, of)| is_scarce(l, of));
+    let free = left.map_or(free, |left| left.min(free));
+    // A kernel without it knows no pressure.
+    let pressure = fs::read_to_string("/proc/pressure/memory").unwrap_or_default();
     Some(Memory {
         free,
         used: if with_used {
@@ -24,9 +32,18 @@ pub(crate) fn measure(groups: Option<&Hierarchy>, with_used: bool) -> Option<Mem
         } else {
             0
         },
-        // A kernel without it knows no pressure.
-        pressure: pressure.is_ok_and(|text| waiting(&text).is_some_and(|share| share > PRESSURE)),
+        pressure: is_short(scarce, &pressure),
     })
+}
+
+/// Whether so little of `total` is left that those who wait for memory do so because there is none.
+const fn is_scarce(left: u64, total: u64) -> bool {
+    left < total / SCARCE
+}
+
+/// Whether processes wait for memory, by the text of `/proc/pressure/memory`, because there is none.
+fn is_short(scarce: bool, pressure: &str) -> bool {
+    scarce && waiting(pressure).is_some_and(|share| share > PRESSURE)
 }
 
 /// How many processes the kernel has killed since it started because there was no memory, on the whole machine.
@@ -98,6 +115,17 @@ mod tests {
         let pressure = "some avg10=12.50 avg60=0.00 avg300=0.00 total=9\nfull avg10=1.00 avg60=0.00 avg300=0.00 total=0\n";
         assert_eq!(waiting(pressure), Some(12.5));
         assert_eq!(waiting(""), None);
+    }
+
+    #[test]
+    fn who_waits_while_there_is_memory_holds_nothing_up() {
+        let waiting = "some avg10=21.57 avg60=12.77 avg300=4.67 total=444808326\n";
+        let calm = "some avg10=3.00 avg60=12.77 avg300=4.67 total=444808326\n";
+        let total = 24 << 30;
+        assert!(!is_short(is_scarce(9 << 30, total), waiting));
+        assert!(is_short(is_scarce(5 << 30, total), waiting));
+        assert!(!is_short(is_scarce(5 << 30, total), calm));
+        assert!(!is_short(is_scarce(0, total), ""));
     }
 
     #[test]

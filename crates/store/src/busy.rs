@@ -1,9 +1,12 @@
 //! Database work, and waiting for a database that others keep locked.
 
+use std::fs::File;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rusqlite::ErrorCode;
+use rustix::fs::{FlockOperation, fcntl_lock};
+use rustix::io::Errno;
 
 use crate::error::{Error, Result};
 use crate::options::{Hooks, StoreOptions};
@@ -46,6 +49,7 @@ pub(crate) fn retry<T>(
     let start = Instant::now();
     // What is over at once is not worth a line.
     let mut announced = Duration::from_secs(1);
+    let mut probed = false;
     loop {
         let error = match attempt() {
             Ok(value) => return Ok(value),
@@ -66,6 +70,9 @@ pub(crate) fn retry<T>(
             });
         }
         hooks.check_cancelled()?;
+        if !std::mem::replace(&mut probed, true) {
+            can_lock(path)?;
+        }
         let waited = start.elapsed();
         if waited > options.busy_limit {
             return Err(Error::Busy {
@@ -81,5 +88,61 @@ pub(crate) fn retry<T>(
             announced = waited + Duration::from_secs(10);
         }
         std::thread::sleep(PAUSE);
+    }
+}
+
+/// Whether files beside the database at `path` can be locked at all. SQLite calls a database locked, too, when the system refuses to lock it.
+///
+/// The file with the schema version is asked, or in a new store another file that nobody locks: to close the database itself would drop
+/// this process's locks on it.
+fn can_lock(path: &Path) -> Result<()> {
+    let schema = path.with_file_name("schema");
+    let answer = if let Ok(file) = File::open(&schema) {
+        fcntl_lock(&file, FlockOperation::NonBlockingLockShared)
+    } else if let Some(file) = path
+        .parent()
+        .and_then(|directory| tempfile::NamedTempFile::new_in(directory).ok())
+    {
+        fcntl_lock(file.as_file(), FlockOperation::NonBlockingLockShared)
+    } else {
+        // Where nothing may be made, there are better errors than this one.
+        return Ok(());
+    };
+    lockable(path, answer)
+}
+
+fn lockable(path: &Path, answer: rustix::io::Result<()>) -> Result<()> {
+    match answer {
+        // Somebody has locked it, so it can be locked.
+        Ok(()) | Err(Errno::ACCESS | Errno::AGAIN | Errno::INTR) => Ok(()),
+        Err(errno) => Err(Error::NoLocks {
+            path: path.to_owned(),
+            source: errno.into(),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)] // a panic is how a test fails
+
+    use super::*;
+
+    #[test]
+    fn a_file_system_without_locks_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = directory.path().join("db.sqlite");
+        assert!(can_lock(&database).is_ok());
+        std::fs::write(directory.path().join("schema"), "10").unwrap();
+        assert!(can_lock(&database).is_ok());
+        assert!(lockable(&database, Err(Errno::AGAIN)).is_ok());
+        let error = lockable(&database, Err(Errno::NOLCK))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("cannot lock store database") && error.contains("NFS"),
+            "{error}"
+        );
+        assert!(error.contains("db.sqlite"), "{error}");
     }
 }

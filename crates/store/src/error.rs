@@ -46,6 +46,18 @@ pub enum Error {
         seconds: u64,
     },
 
+    /// The system refuses to lock files in the directory of the database.
+    #[error(
+        "cannot lock store database '{}': {source}; the file system has no locks, or no more of them (NFS without its lock service, for instance): \
+         keep the store on a local file system", path.display()
+    )]
+    NoLocks {
+        /// The database file.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+
     /// A row of the database cannot be understood.
     #[error(
         "store database '{}' is damaged: {what}; run `xbuild store verify`, \

@@ -269,15 +269,22 @@ impl<R: Read> Stream<R> {
         let mut counting = Counting {
             source: &mut self.source,
             count: 0,
+            failed: None,
         };
         let mut into = Into { sink, failed: None };
         let read = nar::read_embedded(&mut counting, &mut into, &Limits::default());
-        let count = counting.count;
-        let failed = into.failed;
+        let Counting {
+            count,
+            failed: broken,
+            ..
+        } = counting;
+        let failed = into
+            .failed
+            .or_else(|| broken.map(Error::io("read", "the stream that is imported")));
         self.offset += count;
         match (read, failed) {
             (Ok(_), _) => Ok(()),
-            // What went wrong in the store, and not in the stream.
+            // What went wrong in the store, or where the stream comes from, and not in the stream.
             (Err(_), Some(error)) => Err(error),
             (Err(error), None) => Err(Error::BadExport {
                 offset: start,
@@ -318,11 +325,28 @@ impl<R: Read> Stream<R> {
 struct Counting<'a, R> {
     source: &'a mut BufReader<R>,
     count: u64,
+    /// Why no more could be read: the reader of NARs reports it as one more fault of the NAR.
+    failed: Option<io::Error>,
+}
+
+impl<R> Counting<'_, R> {
+    fn keep(failed: &mut Option<io::Error>, error: &io::Error) {
+        // What is interrupted is tried again.
+        if error.kind() != io::ErrorKind::Interrupted {
+            *failed = Some(match error.raw_os_error() {
+                Some(code) => io::Error::from_raw_os_error(code),
+                None => io::Error::new(error.kind(), error.to_string()),
+            });
+        }
+    }
 }
 
 impl<R: Read> Read for Counting<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.source.read(buffer)?;
+        let count = self
+            .source
+            .read(buffer)
+            .inspect_err(|error| Self::keep(&mut self.failed, error))?;
         self.count += count as u64;
         Ok(count)
     }
@@ -330,7 +354,10 @@ impl<R: Read> Read for Counting<'_, R> {
 
 impl<R: Read> BufRead for Counting<'_, R> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        self.source.fill_buf()
+        let failed = &mut self.failed;
+        self.source
+            .fill_buf()
+            .inspect_err(|error| Self::keep(failed, error))
     }
 
     fn consume(&mut self, amount: usize) {

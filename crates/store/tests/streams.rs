@@ -384,3 +384,37 @@ fn a_changed_path_is_not_exported() {
             .contains("not valid")
     );
 }
+
+/// Gives some bytes and then fails, as a disk or a connection does.
+struct Breaking<'a>(&'a [u8]);
+
+impl std::io::Read for Breaking<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        match self.0.read(buffer)? {
+            0 => Err(rustix::io::Errno::IO.into()),
+            count => Ok(count),
+        }
+    }
+}
+
+#[test]
+fn a_stream_that_cannot_be_read_is_not_called_damaged() {
+    let from = tempfile::tempdir().unwrap();
+    let (store, paths) = some_store(from.path());
+    let stream = export(&store, &paths[..1]);
+    let to = tempfile::tempdir().unwrap();
+    let store = open(to.path());
+    // The NAR has begun by then, and nothing is registered.
+    for end in 0..128 {
+        let error = store
+            .import(Breaking(&stream[..end]))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("the stream that is imported") && error.contains("os error 5"),
+            "{end}: {error}"
+        );
+        assert!(store.all_valid().unwrap().is_empty());
+    }
+    assert_sound(to.path());
+}
