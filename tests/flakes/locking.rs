@@ -270,8 +270,23 @@ fn trees_ahead() {
             "cloned",
         ],
     );
-    let commit = format!("git+file://{dir}/top?rev={}", "0".repeat(40));
-    places.same_failure("", &["flake", "clone", &commit, "--dest", "cloned"]);
+    // Nix clones no commits.
+    let clone_commit = |rev: &str| {
+        let commit = format!("git+file://{dir}/top?rev={rev}");
+        places.ours("", &["flake", "clone", &commit, "--dest", "cloned"])
+    };
+    let unknown = "0".repeat(40);
+    let said = clone_commit(&unknown).fails(1);
+    said.says(&[&format!("fetching the commit '{unknown}' into 'cloned'")]);
+    places.shell(
+        "rm -r cloned; cd top; git commit -q --allow-empty -m beside; git rev-parse HEAD >../rev; git reset -q --soft HEAD~",
+    );
+    let rev = std::fs::read_to_string(places.world.path("rev")).unwrap();
+    let rev = rev.trim();
+    clone_commit(rev).succeeds();
+    let head = std::fs::read_to_string(places.world.path("cloned/.git/HEAD")).unwrap();
+    assert_eq!(head.trim(), rev);
+    places.shell("rm -r cloned rev");
     // A work tree with changes has a fingerprint of its own.
     places.shell(
         "cd top; mkdir a; for file in a/x a-b a.c; do echo 1 >$file; done

@@ -154,23 +154,30 @@ impl Inputs {
         Ok(())
     }
 
-    /// Clones the repository of an input to a new directory.
+    /// Clones the repository of an input to a new directory; where the input is a commit, that is checked out.
     ///
     /// # Errors
-    /// If the input is a commit, or `git` fails.
+    /// If there is no such repository or commit, or `git` fails. The clone stays where only the commit is missing.
     pub fn clone_git(&self, input: &Input, to: &Path) -> Result<()> {
-        if input.text("rev").is_some() {
-            return Err(Error::refused(
-                "cloning a specific revision is not implemented",
-            ));
-        }
         let place = self.place(input)?;
         if let Place::Local(path) = &place
             && !path.exists()
         {
             return Err(missing(path));
         }
-        program::clone(&place.shown(), input.text("ref"), to)
+        program::clone(&place.shown(), input.text("ref"), to)?;
+        let Some(rev) = input.text("rev") else {
+            return Ok(());
+        };
+        let clone = Repository::work_tree(to);
+        if !clone.succeeds(&["cat-file", "-e", &format!("{rev}^{{commit}}")])? {
+            // Of no branch: a server may give it all the same.
+            let what = || format!("fetching the commit '{rev}' into '{}'", to.display());
+            clone.run(&["fetch", "--quiet", "origin", rev], what)?;
+        }
+        let what = || format!("checking out the commit '{rev}' in '{}'", to.display());
+        clone.run(&["checkout", "--quiet", "--detach", rev], what)?;
+        Ok(())
     }
 
     /// Makes Git track files of a directory, if that is a work tree, whether they are ignored or not.
