@@ -15,7 +15,7 @@ use crate::attrs::{Attrs, AttrsBuilder};
 use crate::compile::{self, Program};
 use crate::derivation::{FETCHURL_PATH, FETCHURL_TEXT};
 use crate::error::{EvalError, Result};
-use crate::eval::canonical_path;
+use crate::eval::{MAX_LINKS, canonical_path};
 use crate::host::FileType;
 use crate::parse_ahead::{Named, ParseAhead};
 use crate::position::{Base, Pos};
@@ -35,8 +35,6 @@ pub(crate) static TABLE: &[Builtin] = &[
     },
 ];
 
-/// How many symlinks are followed before they are taken for a loop (as Nix does).
-const MAX_LINKS: usize = 1024;
 /// What messages call a text that is not in a file.
 pub(crate) const TEXT_NAME: &str = "«string»";
 

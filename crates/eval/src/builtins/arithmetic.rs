@@ -1,9 +1,10 @@
 //! Builtins on numbers.
 
 use crate::Evaluator;
+use crate::code::Operator;
 use crate::error::{EvalError, Result};
 use crate::position::Pos;
-use crate::value::{Builtin, Value, ValueKind};
+use crate::value::{Builtin, Value};
 
 use super::float_text;
 
@@ -11,7 +12,7 @@ pub(super) static TABLE: &[Builtin] = &[
     Builtin {
         name: "__add",
         arity: 2,
-        run: add,
+        run: |ev, args, pos| arithmetic(ev, args, pos, Operator::Add),
     },
     Builtin {
         name: "__bitAnd",
@@ -36,7 +37,7 @@ pub(super) static TABLE: &[Builtin] = &[
     Builtin {
         name: "__div",
         arity: 2,
-        run: div,
+        run: |ev, args, pos| arithmetic(ev, args, pos, Operator::Div),
     },
     Builtin {
         name: "__floor",
@@ -51,102 +52,20 @@ pub(super) static TABLE: &[Builtin] = &[
     Builtin {
         name: "__mul",
         arity: 2,
-        run: mul,
+        run: |ev, args, pos| arithmetic(ev, args, pos, Operator::Mul),
     },
     Builtin {
         name: "__sub",
         arity: 2,
-        run: sub,
+        run: |ev, args, pos| arithmetic(ev, args, pos, Operator::Sub),
     },
 ];
 
-/// How an operation is described.
-struct Operation {
-    /// Frames of the trace.
-    first: &'static str,
-    first_float: &'static str,
-    second: &'static str,
-    /// "adding", and the sign between the operands.
-    verb: &'static str,
-    sign: char,
-}
-
-/// Integers give an integer or an error; if either is a float, the result is one.
-fn arithmetic(
-    ev: &mut Evaluator,
-    args: &[Value],
-    pos: Pos,
-    operation: &Operation,
-    integers: fn(i64, i64) -> Option<i64>,
-    floats: fn(f64, f64) -> f64,
-) -> Result<Value> {
-    let a = ev.force(args[0], pos)?;
-    let b = ev.force(args[1], pos)?;
-    if matches!(a.kind(), ValueKind::Float(_)) || matches!(b.kind(), ValueKind::Float(_)) {
-        let a = ev.force_float(a, pos, operation.first_float)?;
-        let b = ev.force_float(b, pos, operation.second)?;
-        return Ok(ev.float(floats(a, b)));
-    }
-    let a = ev.force_int(a, pos, operation.first)?;
-    let b = ev.force_int(b, pos, operation.second)?;
-    integers(a, b).map(|value| ev.int(value)).ok_or_else(|| {
-        EvalError::new(
-            pos,
-            format!(
-                "integer overflow in {} {a} {} {b}",
-                operation.verb, operation.sign
-            ),
-        )
-    })
-}
-
-fn add(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
-    let operation = Operation {
-        first: "while evaluating the first argument of the addition",
-        first_float: "while evaluating the first argument of the addition",
-        second: "while evaluating the second argument of the addition",
-        verb: "adding",
-        sign: '+',
-    };
-    arithmetic(ev, args, pos, &operation, i64::checked_add, |a, b| a + b)
-}
-
-fn sub(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
-    let operation = Operation {
-        first: "while evaluating the first argument of the subtraction",
-        first_float: "while evaluating the first argument of the subtraction",
-        second: "while evaluating the second argument of the subtraction",
-        verb: "subtracting",
-        sign: '-',
-    };
-    arithmetic(ev, args, pos, &operation, i64::checked_sub, |a, b| a - b)
-}
-
-fn mul(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
-    let operation = Operation {
-        first: "while evaluating the first argument of the multiplication",
-        first_float: "while evaluating the first of the multiplication",
-        second: "while evaluating the second argument of the multiplication",
-        verb: "multiplying",
-        sign: '*',
-    };
-    arithmetic(ev, args, pos, &operation, i64::checked_mul, |a, b| a * b)
-}
-
-fn div(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
-    let operation = Operation {
-        first: "while evaluating the first operand of the division",
-        first_float: "while evaluating the first operand of the division",
-        second: "while evaluating the second operand of the division",
-        verb: "dividing",
-        sign: '/',
-    };
-    ev.force(args[0], pos)?;
-    ev.force(args[1], pos)?;
-    if ev.force_float(args[1], pos, operation.second)? == 0.0 {
-        return Err(EvalError::new(pos, "division by zero"));
-    }
-    arithmetic(ev, args, pos, &operation, i64::checked_div, |a, b| a / b)
+/// What the operator does, which evaluates its operands in another place.
+fn arithmetic(ev: &mut Evaluator, args: &[Value], pos: Pos, op: Operator) -> Result<Value> {
+    let left = ev.force(args[0], pos)?;
+    let right = ev.force(args[1], pos)?;
+    ev.arithmetic(op, left, right, pos)
 }
 
 fn bits(

@@ -39,6 +39,7 @@ use crate::string::{Context, ContextElem, ContextSet};
 use crate::value::Value;
 
 pub use coerce::{Coercion, Text, canonical_path};
+pub(crate) use paths::MAX_LINKS;
 pub use paths::as_path;
 pub use search_path::{channel_url, is_pseudo_url, strip_search_prefix};
 

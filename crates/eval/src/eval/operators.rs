@@ -212,7 +212,7 @@ impl Evaluator {
         }
     }
 
-    /// `a - b`, `a * b`, `a / b` of forced values.
+    /// `a + b` of numbers, `a - b`, `a * b`, `a / b`, of forced values.
     ///
     /// # Errors
     ///

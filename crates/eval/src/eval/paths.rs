@@ -30,8 +30,8 @@ pub fn as_path(bytes: &[u8]) -> &Path {
     Path::new(OsStr::from_bytes(bytes))
 }
 
-/// How many links are followed for one path.
-const MAX_LINKS: usize = 1024;
+/// How many symlinks are followed for one path before they are taken for a loop (as Nix does).
+pub(crate) const MAX_LINKS: usize = 1024;
 
 impl Evaluator {
     /// The path with what its links lead to, whether that exists or not, as messages name it.
