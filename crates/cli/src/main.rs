@@ -8,6 +8,7 @@ mod failure;
 mod flake_installable;
 mod installable;
 mod machine;
+mod main_stack;
 mod output;
 mod progress;
 mod screen;
@@ -43,6 +44,10 @@ fn arguments() -> Cli {
 }
 
 fn main() -> ExitCode {
+    main_stack::with_enough(run)
+}
+
+fn run() -> ExitCode {
     let Cli { common, command } = arguments();
     progress::Manner::choose(&common.talk);
     let result = match &command {
