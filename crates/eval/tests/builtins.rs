@@ -255,3 +255,32 @@ fn directories_are_read_again_once_they_have_changed() {
         ]
     );
 }
+
+/// A string or list to which something is added again and again takes memory once, whichever builtin adds it.
+#[test]
+fn what_grows_takes_memory_once() {
+    let growing = [
+        r#"builtins.concatStringsSep "," [ acc (toString x) ]"#,
+        r#"builtins.concatStringsSep "" [ "<" acc ">" ]"#,
+        "builtins.concatLists [ acc [ x ] ]",
+        "builtins.concatLists [ [ x ] acc [ x ] ]",
+        "builtins.concatMap (part: part) [ [ x ] [ x ] acc [ x ] ]",
+    ];
+    for step in growing {
+        let start = if step.contains("Strings") {
+            "\"\""
+        } else {
+            "[ ]"
+        };
+        let text =
+            format!("builtins.foldl' (acc: x: {step}) {start} (builtins.genList (x: x) 20000)");
+        let allocated = stack::with_big_stack(|| {
+            let mut ev = Evaluator::new(Box::new(LocalHost::new()), Settings::default());
+            let before = ev.heap.allocated_bytes();
+            ev.eval_expr(&text, Path::new("/")).unwrap();
+            ev.heap.allocated_bytes() - before
+        });
+        let allocated = allocated.unwrap();
+        assert!(allocated < 16 << 20, "{step}: {allocated} bytes");
+    }
+}

@@ -8,6 +8,7 @@ mod coerce;
 mod compare;
 mod force;
 mod interpret;
+mod joining;
 mod operators;
 mod paths;
 mod search_path;
