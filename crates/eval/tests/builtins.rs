@@ -49,9 +49,19 @@ impl Fixture {
             ("hello.txt", "link"),
             ("nowhere", "dangling"),
             ("sub", "dirlink"),
+            ("loop", "loop"),
+            ("sub", "step0"),
         ] {
             std::os::unix::fs::symlink(target, files.join(link)).unwrap();
         }
+        // More than the system follows.
+        for step in 1..=50 {
+            let target = format!("step{}", step - 1);
+            std::os::unix::fs::symlink(target, files.join(format!("step{step}"))).unwrap();
+        }
+        let odd = dir.path().join("odd");
+        fs::create_dir(&odd).unwrap();
+        std::os::unix::net::UnixListener::bind(odd.join("socket")).unwrap();
         Self {
             dir,
             oracle: oracle(),
