@@ -54,6 +54,10 @@ for_each_user! {
         world.xbuild(&["eval", "nowhere.nix"]).fails(1).says(&["nowhere.nix"]);
         world.xbuild(&["eval", "--raw", "-E", "{ }"]).fails(1);
         world.xbuild(&["eval", "--json", "-E", "x: x"]).fails(1);
+        // What `nix eval` shows in its place fails where all is wanted.
+        world.write("part.nix", "{ a = throw \"inside\"; }");
+        assert_eq!(world.xbuild(&["eval", "-f", "part.nix"]).succeeds().line(), "{ a = «error: inside»; }");
+        world.xbuild(&["eval", "--strict", "-f", "part.nix"]).fails(1).says(&["inside"]);
         world.xbuild(&["eval", "-E", "<not-there>"]).fails(1).says(&["not-there"]);
         world.xbuild(&["eval", "--json", "--raw", "-E", "1"]).fails(2);
         // Where nothing is named, it is the current directory, and with -A its file.
