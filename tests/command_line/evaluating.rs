@@ -212,6 +212,9 @@ for_each_user! {
             let (theirs, ours) = same("nix-instantiate", &arguments, &format!("instantiate {arguments}"));
             assert_eq!(ours.stderr.lines().next(), theirs.stderr.lines().next());
         }
+        let arguments = "--eval -E 'let or = 1; in [ (x: x) or ]'";
+        let (theirs, ours) = same("nix-instantiate", arguments, &format!("instantiate {arguments}"));
+        assert!(theirs.stderr.starts_with(ours.stderr.trim_end()) && ours.stderr.contains("    ((x: x) or)"), "{}", ours.report());
         let (theirs, ours) = same("nix-instantiate", "--eval -E 'import <pack/one.nix>' -I pack=$(pwd)/nowhere.tar.gz -I pack=file://$(pwd)/pack.tar.gz", &format!("instantiate --eval -E 'import <pack/one.nix>' -I pack=$(pwd)/nowhere.tar.gz -I pack={archive}"));
         assert!(theirs.stderr.starts_with(&ours.stderr), "{}", ours.report());
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));

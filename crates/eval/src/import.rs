@@ -159,15 +159,14 @@ impl Evaluator {
         let base = self.positions.add(id, text.len());
         let arena = Bump::new();
         let home = self.home();
-        let levels = self.settings.lints;
-        let lints = (!levels.ignore_all()).then(|| Lints::new(levels));
+        let lints = Lints::new(self.settings.lints);
         let features = xbuild_syntax::Features {
             pipe_operators: self.settings.has_feature("pipe-operators"),
             home: home.as_deref(),
-            lints: lints.as_ref(),
+            lints: Some(&lints),
         };
         let expr = xbuild_syntax::parse(&arena, &mut self.symbols, &text, id, base_dir, features);
-        for warning in lints.iter().flat_map(|lints| lints.warnings.take()) {
+        for warning in lints.warnings.take() {
             let text = warning.render_warning(&self.sources);
             self.host.message(text.trim_end().as_bytes());
         }
