@@ -54,8 +54,8 @@ pub struct Merger {
     next: Vec<Attr>,
 }
 
-#[derive(Clone, Copy)]
 /// The operands of a chain that are behind the one that comes next.
+#[derive(Clone, Copy)]
 enum Behind {
     /// One set.
     Set(Attrs),
