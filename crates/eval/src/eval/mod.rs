@@ -8,6 +8,8 @@ mod coerce;
 mod compare;
 mod force;
 mod interpret;
+mod joining;
+mod links;
 mod operators;
 mod paths;
 mod search_path;
@@ -41,7 +43,7 @@ use crate::string::{Context, ContextElem, ContextSet};
 use crate::value::Value;
 
 pub use coerce::{Coercion, Text, canonical_path};
-pub(crate) use paths::MAX_LINKS;
+pub(crate) use links::{FileError, Links, MAX_LINKS, directory_contents};
 pub use paths::as_path;
 pub use search_path::{channel_url, is_pseudo_url, strip_search_prefix};
 

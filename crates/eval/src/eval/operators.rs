@@ -7,13 +7,8 @@ use crate::code::{BinaryCode, CodeRef, Operator};
 use crate::error::{EvalError, Result};
 use crate::heap::Env;
 use crate::position::Pos;
-use crate::string::{ContextSet, Str};
+use crate::string::ContextSet;
 use crate::value::{Value, ValueKind};
-
-/// How much room is kept for the texts that are being put together.
-const TEXT_KEPT: usize = 64 << 10;
-/// A string of so many bytes is worth a look whether the other parts can be put beside it.
-const LONG_PART: usize = 1024;
 
 /// Whether a forced value is an integer or a float.
 #[inline]
@@ -338,46 +333,15 @@ impl Evaluator {
         parts: &'static [(CodeRef, Pos)],
         env: Env,
     ) -> Result<Value> {
-        let mut context = ContextSet::new();
-        let start = self.text.len();
-        // Not copied twice, and perhaps not at all: a text, and where it belongs.
-        let mut long: Option<(Str, usize)> = None;
-        for (part, pos) in parts {
-            let text = self.eval_operand(part, env).and_then(|value| {
-                self.coerce_to_string(value, *pos, &mut context, Coercion::INTERPOLATE, SEGMENT)
-            });
-            match text {
-                Ok(Text::Heap(text))
-                    if text.len() >= LONG_PART
-                        && long.is_none_or(|(other, _)| text.len() > other.len()) =>
-                {
-                    if let Some((other, at)) = long {
-                        self.text.splice(at..at, other.bytes().iter().copied());
-                    }
-                    long = Some((text, self.text.len()));
-                }
-                Ok(text) => self.text.extend_from_slice(text.bytes()),
-                Err(error) => {
-                    self.text.truncate(start);
-                    return Err(error);
-                }
+        self.join(|ev, joining, context| {
+            for (part, pos) in parts {
+                let value = ev.eval_operand(part, env)?;
+                let text =
+                    ev.coerce_to_string(value, *pos, context, Coercion::INTERPOLATE, SEGMENT)?;
+                ev.add_piece(joining, &text);
             }
-        }
-        let context = context.finish(self.heap);
-        let rest = &self.text[start..];
-        let value = Value::from(match long {
-            None => self.heap.array(context, rest),
-            Some((all, _)) if rest.is_empty() && all.context() == context => all,
-            Some((long, at)) => {
-                let (before, after) = rest.split_at(at - start);
-                self.heap.enclosed(context, before, long.into(), after)
-            }
-        });
-        self.text.truncate(start);
-        if start == 0 && self.text.capacity() > TEXT_KEPT {
-            self.text = Vec::new();
-        }
-        Ok(value)
+            Ok(())
+        })
     }
 
     #[inline(never)]
