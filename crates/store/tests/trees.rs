@@ -191,7 +191,7 @@ fn filters_see_entries_in_order_and_keep_out_what_they_refuse() {
         .unwrap_err();
     assert!(
         flat.to_string()
-            .contains("is a directory, but a flat hash is for one regular file")
+            .contains("is a directory, but a flat or text hash is for one regular file")
     );
     assert!(store.verify(true).unwrap().is_sound());
 }
