@@ -325,6 +325,13 @@ pub(crate) fn existing(session: &Session, name: &str) -> Result<StorePath, Failu
     })
 }
 
+/// The arguments that stand on the standard input, one a line or a word.
+pub(crate) fn names_from_stdin() -> Result<Vec<String>, Failure> {
+    let text = std::io::read_to_string(std::io::stdin())
+        .map_err(|error| Failure::text(format!("cannot read standard input: {error}")))?;
+    Ok(text.split_whitespace().map(str::to_owned).collect())
+}
+
 /// The valid paths that arguments mean: store paths as they are, files in them by the path they are in, installables by their
 /// outputs.
 pub(crate) fn valid_paths(

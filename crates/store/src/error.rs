@@ -166,8 +166,8 @@ pub enum Error {
         kind: &'static str,
     },
 
-    /// A flat hash was asked for of something that is not a regular file.
-    #[error("'{}' is a {kind}, but a flat hash is for one regular file; use the recursive (NAR) method", path.display())]
+    /// The hash of one file was asked for of something that is not a regular file.
+    #[error("'{}' is a {kind}, but a flat or text hash is for one regular file; use the recursive (NAR) method", path.display())]
     NotARegularFile {
         /// The file.
         path: PathBuf,

@@ -64,7 +64,7 @@ mod usage;
 pub mod verify;
 pub mod why_depends;
 
-pub use add::NewText;
+pub use add::{NewText, path_of};
 pub use auto_gc::AutoGc;
 pub use builds::{Builds, Download, History, Usage};
 pub use closure_diff::PackageChange;

@@ -13,6 +13,7 @@ mod links;
 mod operators;
 mod paths;
 mod search_path;
+mod update;
 
 use std::cell::RefCell;
 use std::path::PathBuf;
@@ -32,6 +33,7 @@ use crate::globals;
 use crate::heap::Heap;
 use crate::host::Host;
 use crate::known::Known;
+use crate::merge::Merger;
 use crate::origin::Origin;
 use crate::parse_ahead::ParseAhead;
 use crate::position::{Pos, Positions};
@@ -93,6 +95,8 @@ pub struct Evaluator {
     pub(crate) parse_ahead: Option<ParseAhead>,
     /// The begins of the strings that are being put together, one after the other.
     pub(crate) text: Vec<u8>,
+    /// What merges the operands of chains of `//`.
+    pub(crate) merger: Merger,
     /// Why an argument that was evaluated ahead has no value, until the function asks for it.
     pub(crate) failed: Option<crate::error::EvalError>,
     /// How many function calls are active.
@@ -133,6 +137,7 @@ impl Evaluator {
             start_time: None,
             parse_ahead: None,
             text: Vec::new(),
+            merger: Merger::default(),
             failed: None,
             depth: 0,
             stack_limit: stack::limit(),

@@ -3,8 +3,7 @@
 use super::Evaluator;
 use super::coerce::{Coercion, Text, canonical_path};
 use super::interpret::NOT;
-use crate::attrs::Attrs;
-use crate::code::{BinaryCode, Code, CodeRef, Operator};
+use crate::code::{BinaryCode, CodeRef, Operator};
 use crate::error::{EvalError, Result};
 use crate::heap::Env;
 use crate::position::Pos;
@@ -365,36 +364,6 @@ impl Evaluator {
             )?);
         }
         self.finish_path(&texts, &context, pos)
-    }
-
-    #[inline(never)]
-    fn update(&mut self, code: &'static BinaryCode, env: Env) -> Result<Value> {
-        let [left_pos, right_pos] = code.operands;
-        let what = "in the right operand of the update (//) operator";
-        let right = self.updated(code.right, env, right_pos, what)?;
-        let what = "in the left operand of the update (//) operator";
-        let left = self.updated(code.left, env, left_pos, what)?;
-        Ok(Value::from(left.update(self.heap, right)))
-    }
-
-    /// An operand of `//`. If it is one itself, its own operands tell enough.
-    fn updated(&mut self, operand: CodeRef, env: Env, pos: Pos, what: &str) -> Result<Attrs> {
-        let found = self.eval(operand, env);
-        if let Ok(value) = found
-            && let Some(attrs) = value.as_attrs()
-        {
-            return Ok(attrs);
-        }
-        let error = match found {
-            Ok(value) => self.type_error("a set", value, Pos::NONE),
-            Err(error) => error,
-        };
-        let is_update = matches!(operand, Code::Binary(inner) if inner.op == Operator::Update);
-        Err(if is_update {
-            error
-        } else {
-            error.around(pos, what)
-        })
     }
 
     #[inline(never)]
