@@ -39,6 +39,10 @@ last.nix -A b
 -E 'builtins.readDir ./self/dir' --show-trace
 -E 'builtins.readFile ./self'
 -E 'builtins.filterSource (path: type: true) (derivation { name = "x"; system = "s"; builder = "b"; })' --read-write-mode --option allow-import-from-derivation false
+-E '{ a.b = 1; }.a.c'
+-E 'let s = { a = { }; }; in s.a.${"x"}.y'
+-E '{ a.b = throw "x"; }.a.b.c' --show-trace
+-E 'builtins.genericClosure { startSet = [ { key = 2; } { key = 1; } { key = [ 1 ]; } ]; operator = x: [ ]; }'
 -E 'assert { a.b = [ 1 { d = 1; } ]; } == { a.b = [ 1 { d = 2; } ]; }; 1' --show-trace
 -E 'assert [ { type = "derivation"; outPath = "/x"; } ] == [ { type = "derivation"; outPath = "/y"; } ]; 1' --show-trace
 -E 'import (derivation { name = "x"; system = "s"; builder = "b"; })' --read-write-mode --option allow-import-from-derivation false

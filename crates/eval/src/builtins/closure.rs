@@ -6,6 +6,7 @@ use rustc_hash::FxHashSet;
 
 use xbuild_syntax::symbol::Symbol;
 
+use super::sort::stable_sort;
 use crate::Evaluator;
 use crate::error::{EvalError, Result};
 use crate::position::Pos;
@@ -90,10 +91,19 @@ fn not_compared(
     before: &[Value],
 ) -> EvalError {
     let shown = ev.show_for_error(element);
+    // In the order of the keys, which can be compared with each other.
+    let mut others = Vec::with_capacity(before.len());
     for &other in before {
-        if let Ok(other_key) = self::element_key(ev, other, key)
-            && ev.less(element_key, other_key, Pos::NONE).is_err()
-        {
+        if let Ok(other_key) = self::element_key(ev, other, key) {
+            others.push((other_key, other));
+        }
+    }
+    let sorted = stable_sort(&mut others, |&(a, _), &(b, _)| ev.less(a, b, Pos::NONE));
+    if let Err(error) = sorted {
+        return error;
+    }
+    for (other_key, other) in others {
+        if ev.less(element_key, other_key, Pos::NONE).is_err() {
             let other = ev.show_for_error(other);
             return error
                 .around(Pos::NONE, format!("with element {other}"))

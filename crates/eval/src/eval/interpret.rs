@@ -260,15 +260,15 @@ impl Evaluator {
 
     #[cold]
     fn while_evaluating_attr(&self, error: EvalError, attr: Attr) -> EvalError {
-        let place = self.position(attr.pos);
+        let name = self.shown_symbol(attr.name);
+        self.while_evaluating(error, attr.pos, &name)
+    }
+
+    /// The error of what `path` selects; `pos` is that of the attribute that was found last.
+    fn while_evaluating(&self, error: EvalError, pos: Pos, path: &str) -> EvalError {
+        let place = self.position(pos);
         if place.is_some_and(|place| place.file != DERIVATION_FILE) {
-            error.around(
-                attr.pos,
-                format!(
-                    "while evaluating the attribute '{}'",
-                    self.shown_symbol(attr.name)
-                ),
-            )
+            error.around(pos, format!("while evaluating the attribute '{path}'"))
         } else {
             error
         }
@@ -290,9 +290,27 @@ impl Evaluator {
 
     #[inline(never)]
     fn eval_select_path(&mut self, select: &'static SelectCode, env: Env) -> Result<Selected> {
+        let mut found = None;
+        self.follow_path(select, env, &mut found)
+            .map_err(|error| match found {
+                Some(pos) => self.in_path_of(select, env, error, pos),
+                None => error,
+            })
+    }
+
+    /// `found` becomes the position of the attribute that was found last.
+    fn follow_path(
+        &mut self,
+        select: &'static SelectCode,
+        env: Env,
+        found: &mut Option<Pos>,
+    ) -> Result<Selected> {
         let mut value = self.eval_operand(select.subject, env)?;
+        let mut place = select.pos;
         for code in select.path {
             let (name, pos) = self.attr_name(code, env)?;
+            place = pos;
+            value = self.force(value, pos)?;
             let Some(attrs) = value.as_attrs() else {
                 if let Some(default) = select.default {
                     return Ok(Selected::Default(default));
@@ -306,12 +324,31 @@ impl Evaluator {
                     None => Err(self.missing_attr(attrs, name, pos)),
                 };
             };
-            value = match self.force(attr.value, pos) {
-                Ok(value) => value,
-                Err(error) => return Err(self.while_evaluating_attr(error, attr)),
-            };
+            *found = Some(attr.pos);
+            value = attr.value;
         }
-        Ok(Selected::Found(value))
+        Ok(Selected::Found(self.force(value, place)?))
+    }
+
+    #[cold]
+    fn in_path_of(
+        &mut self,
+        select: &'static SelectCode,
+        env: Env,
+        error: EvalError,
+        pos: Pos,
+    ) -> EvalError {
+        let mut path = String::new();
+        for code in select.path {
+            if !path.is_empty() {
+                path.push('.');
+            }
+            match self.attr_name(code, env) {
+                Ok((name, _)) => path += &self.shown_symbol(name),
+                Err(_) => path += "\"${…}\"",
+            }
+        }
+        self.while_evaluating(error, pos, &path)
     }
 
     fn attr_name(&mut self, name: &'static NameCode, env: Env) -> Result<(Symbol, Pos)> {
