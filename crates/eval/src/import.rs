@@ -348,7 +348,7 @@ impl Evaluator {
 const IMPORTED_DERIVATION: &str = r#"
 drv:
 let
-  shared = drv // builtins.listToAttrs every // { all = map (output: output.value) every; inherit (drv) drvPath; type = "derivation"; };
+  shared = builtins.listToAttrs every // { all = map (output: output.value) every; inherit (drv) drvPath name; type = "derivation"; };
   every = map (name: { inherit name; value = shared // { outPath = drv.${name}; outputName = name; }; }) drv.outputs;
 in (builtins.head every).value
 "#;
