@@ -161,6 +161,8 @@ for_each_user! {
             "--eval --pure-eval -E 'builtins ? currentSystem || builtins ? currentTime'",
             "--eval -E 'builtins.currentSystem' --option eval-system foo-linux",
             "--eval -E 'builtins.currentSystem' --system bar-linux",
+            "--eval -E 'builtins.storePath \"/nix/store/00000000000000000000000000000000-x/y\"'",
+            "--eval --strict -E 'builtins.getContext (builtins.appendContext \"\" { \"/nix/store/00000000000000000000000000000000-x.drv\" = { outputs = [ \"out\" ]; path = true; }; })'",
             "--parse -E '{ a ? 1, ... }@b: [ a b ./. ]'",
             "set.nix -A drv --dry-run",
         ] {

@@ -68,9 +68,8 @@ impl Store {
         let mut paths = Vec::with_capacity(texts.len());
         for text in texts {
             let hash = Hash::of(HashAlgo::Sha256, &text.contents);
-            let path = store_path::make_text_path(&text.name, &hash, &text.references).map_err(
-                Error::format(format!("cannot add '{}' to the store", text.name)),
-            )?;
+            let path = store_path::make_text_path(&text.name, &hash, &text.references)
+                .map_err(Error::Name)?;
             paths.push((path, hash));
         }
         for (texts, paths) in texts.chunks(BATCH).zip(paths.chunks(BATCH)) {
@@ -334,8 +333,7 @@ fn fixed_path(
         });
     }
     let ca = ContentAddress::new(method, *hash);
-    store_path::make_content_addressed_path(name, &ca, &BTreeSet::new(), false)
-        .map_err(Error::format(format!("cannot add '{name}' to the store")))
+    store_path::make_content_addressed_path(name, &ca, &BTreeSet::new(), false).map_err(Error::Name)
 }
 
 /// Writes a file of a store object.
