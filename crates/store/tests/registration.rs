@@ -248,3 +248,27 @@ fn out_links_beside_a_collector() {
     store.gc(&GcOptions::default()).unwrap();
     assert_eq!(names(), 0);
 }
+
+/// In a store of several users, whoever may write to it could lead another to one of their own files.
+#[test]
+fn files_of_the_store_are_not_looked_for_through_symlinks() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir.path().join("root"));
+    let precious = dir.path().join("precious");
+    fs::write(&precious, "x").unwrap();
+    let (a, b) = (some_path("a"), some_path("b"));
+    build(&store, &a, "a", &[]);
+    let of_store = |name: &str| dir.path().join("root/nix").join(name);
+    let lock = of_store(&format!("store/{}.lock", b.base_name()));
+    for link in [&lock, &of_store("var/nix/temproots/1-0")] {
+        std::os::unix::fs::symlink(&precious, link).unwrap();
+    }
+    let fifo = of_store("var/nix/temproots/2-0");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RWXU).unwrap();
+    assert!(store.try_lock(std::slice::from_ref(&b)).is_err());
+    store.roots().unwrap();
+    store.gc(&GcOptions::default()).unwrap();
+    assert_eq!(fs::read_to_string(&precious).unwrap(), "x");
+    fs::remove_file(lock).unwrap();
+    drop(store.try_lock(std::slice::from_ref(&b)).unwrap().unwrap());
+}
