@@ -102,7 +102,7 @@ for_each_user! {
         world.write("dir/default.nix", "{ readme = builtins.readFile ./file; own = builtins.readFile (builtins.toFile \"own\" \"text\"); }");
         world.write("dir/file", "content\n");
         world.write("pack/top/one.nix", "\"from the archive\"");
-        for (target, link) in [("dir/file", "to-file"), ("dir", "to-dir"), ("file", "dir/link")] {
+        for (target, link) in [("dir/file", "to-file"), ("dir", "to-dir"), ("file", "dir/link"), ("../set.nix", "dir/outside")] {
             std::os::unix::fs::symlink(target, world.path(link)).unwrap();
         }
         world.shell("tar -czf pack.tar.gz -C pack top").succeeds();
@@ -161,7 +161,10 @@ for_each_user! {
             "--eval --restrict-eval -E 'builtins.pathExists ./set.nix' -I ./dir",
             "--eval --restrict-eval --strict -E 'builtins.attrNames (builtins.readDir ./.)' -I ./dir",
             "--eval --restrict-eval -E 'builtins.getEnv \"HOME\"'",
+            "--eval --restrict-eval --read-write-mode -E '\"${./dir/outside}\"' -I ./dir",
+            "--eval --restrict-eval -E 'builtins.readFile ./dir/outside' -I ./dir",
             "--eval --pure-eval -E 'builtins.pathExists ./set.nix'",
+            "--eval --strict --read-write-mode -E 'builtins.attrNames (import (derivation { name = \"d\"; system = \"s\"; builder = \"b\"; outputs = [ \"dev\" \"out\" ]; }).drvPath)'",
             "--eval --pure-eval -E 'builtins ? currentSystem || builtins ? currentTime'",
             "--eval -E 'builtins.currentSystem' --option eval-system foo-linux",
             "--eval -E 'builtins.currentSystem' --system bar-linux",
@@ -183,6 +186,11 @@ for_each_user! {
             ("--impure -f fun.nix v", "-f fun.nix v"),
         ] {
             same("nix", &format!("--extra-experimental-features nix-command eval {theirs}"), &format!("eval {ours}"));
+        }
+        let outside = "--eval --restrict-eval -E '<outside>' -I ./dir";
+        let (theirs, ours) = same("nix-instantiate", outside, &format!("instantiate {outside}"));
+        for ran in [theirs, ours] {
+            ran.says(&["set.nix' is forbidden in restricted mode"]);
         }
         // Nothing is written, and the paths are the same.
         for expression in [

@@ -112,6 +112,15 @@ pub(crate) fn hand_back(spec: &Spec, identity: Identity) -> Result<(), SandboxEr
             reclaim_tree(&root.join(name), uid, gid)?;
         }
     }
+    for (name, mode) in ON_DISK {
+        // They were the build's own, which may have shut them to everybody.
+        let path = root.join(name);
+        let metadata = fs::symlink_metadata(&path).map_err(failed("look at", &path))?;
+        if metadata.permissions().mode() & 0o700 != 0o700 {
+            fs::set_permissions(&path, Permissions::from_mode(mode))
+                .map_err(failed("change the mode of", &path))?;
+        }
+    }
     Ok(())
 }
 

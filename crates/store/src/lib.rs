@@ -69,7 +69,7 @@ pub use auto_gc::AutoGc;
 pub use builds::{Builds, Download, History, Usage};
 pub use closure_diff::PackageChange;
 pub use error::{Error, Result};
-pub use files::create_dirs;
+pub use files::{create_dirs, read_no_follow};
 pub use gc::{GcOptions, GcReport};
 pub use layout::Layout;
 pub use listing::{Depth, Node};
