@@ -18,8 +18,8 @@ pub struct EvalSettings {
     pub restrict: bool,
     /// `allowed-uris`
     pub allowed_uris: Vec<String>,
-    /// `allow-import-from-derivation`
-    pub allow_import_from_derivation: bool,
+    /// `allow-import-from-derivation`, where something sets it: what it is by itself depends on the command.
+    pub allow_import_from_derivation: Option<bool>,
     /// `trace-import-from-derivation`
     pub trace_import_from_derivation: bool,
     /// `trace-verbose`
@@ -40,7 +40,7 @@ impl Default for EvalSettings {
             impure_flakes: false,
             restrict: false,
             allowed_uris: Vec::new(),
-            allow_import_from_derivation: true,
+            allow_import_from_derivation: None,
             trace_import_from_derivation: false,
             trace_verbose: false,
             abort_on_warn: false,
@@ -105,7 +105,7 @@ impl EvalSettings {
                 self.impure_flakes = !on;
             }
             "restrict-eval" => self.restrict = on,
-            "allow-import-from-derivation" => self.allow_import_from_derivation = on,
+            "allow-import-from-derivation" => self.allow_import_from_derivation = Some(on),
             "trace-import-from-derivation" => self.trace_import_from_derivation = on,
             "trace-verbose" => self.trace_verbose = on,
             "abort-on-warn" => self.abort_on_warn = on,
