@@ -54,6 +54,10 @@ for_each_user! {
         world.xbuild(&["eval", "nowhere.nix"]).fails(1).says(&["nowhere.nix"]);
         world.xbuild(&["eval", "--raw", "-E", "{ }"]).fails(1);
         world.xbuild(&["eval", "--json", "-E", "x: x"]).fails(1);
+        // What `nix eval` shows in its place fails where all is wanted.
+        world.write("part.nix", "{ a = throw \"inside\"; }");
+        assert_eq!(world.xbuild(&["eval", "-f", "part.nix"]).succeeds().line(), "{ a = «error: inside»; }");
+        world.xbuild(&["eval", "--strict", "-f", "part.nix"]).fails(1).says(&["inside"]);
         world.xbuild(&["eval", "-E", "<not-there>"]).fails(1).says(&["not-there"]);
         world.xbuild(&["eval", "--json", "--raw", "-E", "1"]).fails(2);
         // Where nothing is named, it is the current directory, and with -A its file.
@@ -176,6 +180,8 @@ for_each_user! {
             "--eval --pure-eval -E 'builtins ? currentSystem || builtins ? currentTime'",
             "--eval -E 'builtins.currentSystem' --option eval-system foo-linux",
             "--eval -E 'builtins.currentSystem' --system bar-linux",
+            "--eval -E 'builtins.storePath \"/nix/store/00000000000000000000000000000000-x/y\"'",
+            "--eval --strict -E 'builtins.getContext (builtins.appendContext \"\" { \"/nix/store/00000000000000000000000000000000-x.drv\" = { outputs = [ \"out\" ]; path = true; }; })'",
             "--parse -E '{ a ? 1, ... }@b: [ a b ./. ]'",
             "set.nix -A drv --dry-run",
         ] {
@@ -226,6 +232,9 @@ for_each_user! {
             let (theirs, ours) = same("nix-instantiate", &arguments, &format!("instantiate {arguments}"));
             assert_eq!(ours.stderr.lines().next(), theirs.stderr.lines().next());
         }
+        let arguments = "--eval -E 'let or = 1; in [ (x: x) or ]'";
+        let (theirs, ours) = same("nix-instantiate", arguments, &format!("instantiate {arguments}"));
+        assert!(theirs.stderr.starts_with(ours.stderr.trim_end()) && ours.stderr.contains("    ((x: x) or)"), "{}", ours.report());
         let (theirs, ours) = same("nix-instantiate", "--eval -E 'import <pack/one.nix>' -I pack=$(pwd)/nowhere.tar.gz -I pack=file://$(pwd)/pack.tar.gz", &format!("instantiate --eval -E 'import <pack/one.nix>' -I pack=$(pwd)/nowhere.tar.gz -I pack={archive}"));
         assert!(theirs.stderr.starts_with(&ours.stderr), "{}", ours.report());
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));

@@ -32,6 +32,25 @@ for_each_user! {
         }
     }
 
+    /// What a build does to the directories that it has does not keep its output from the store, nor stays for the next build.
+    fn directories_that_a_build_shuts(world) {
+        world.write(
+            "default.nix",
+            r#"let
+                 run = import ./run.nix;
+                 script = "seen=$(stat -c %a /nix/store /build /tmp; ls -A /nix/store /build /tmp); echo \"$seen\" >$out";
+                 shut = "; mkdir /tmp/d /nix/store/d; echo >/build/f; chmod 000 $out /tmp/d /nix/store/d /tmp /build /nix/store";
+                 one = run "one" (script + shut) { };
+               in [ one (run "two" (script + "; true ${one}") { }) ]"#,
+        );
+        let built = world.xbuild(&["realise", "--no-out-link", "--max-jobs", "1", "."]).succeeds();
+        let [one, two] = built.lines()[..] else { panic!("{}", built.report()) };
+        let (one, two) = (world.read(one), world.read(two));
+        assert!(one.starts_with("755\n700\n1777\n"), "{one}");
+        let input = two.lines().find(|line| line.ends_with("-one")).map(|line| format!("{line}\n")).unwrap();
+        assert_eq!(one, two.replacen(&input, "", 1));
+    }
+
     /// A build reaches nobody; a fixed output may.
     fn network(world) {
         let (port, connections) = web_server();

@@ -105,7 +105,7 @@ for_each_user! {
             let args = ["store", "diff-closures", before, after];
             same(world, &args, "nix", &args);
         }
-        for options in [&[][..], &["-r"], &["-s"], &["-rS"], &["-rsS"]] {
+        for options in [&[][..], &["-r"], &["-s"], &["-rS"], &["-rsS"], &["-rsSh"], &["-r", "--sigs"]] {
             for paths in [&[&top, &a][..], &[&a, &top], &[&newer, &top, &newer]] {
                 let args: Vec<&str> = ["path-info"].iter().chain(options).copied().chain(paths.iter().map(|path| path.as_str())).collect();
                 same(world, &args, "nix", &args);

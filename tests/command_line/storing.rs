@@ -33,6 +33,65 @@ for_each_user! {
         world.xbuild(&["store", "delete", "tree"]).fails(1).says(&["not a store path"]);
     }
 
+    /// All ways to add, and to print where something would be, beside stock Nix. An executable file stays one.
+    fn ways_of_adding(world) {
+        world.write("tree/file", "content\n");
+        world.write("script", "#!/bin/sh\n");
+        fs::set_permissions(world.path("script"), fs::Permissions::from_mode(0o755)).unwrap();
+        std::os::unix::fs::symlink("script", world.path("link")).unwrap();
+        let stock = world.root().join("stock");
+        for mode in ["nar", "flat", "text"] {
+            for algo in ["sha256", "md5"] {
+                for (file, fits) in [("tree", mode == "nar"), ("script", true), ("tree/file", true), ("link", mode == "nar")] {
+                    let options = ["store", "add", "--mode", mode, "--hash-algo", algo];
+                    let path = world.path(file);
+                    let [adding, asking] = [&[][..], &["--dry-run"]].map(|dry_run| {
+                        world.xbuild(&[&options, dry_run, &[path.to_str().unwrap()]].concat())
+                    });
+                    if !fits {
+                        adding.fails(1).says(&["is for one regular file"]);
+                        asking.fails(1).says(&["is for one regular file"]);
+                        continue;
+                    }
+                    if mode == "text" && algo != "sha256" {
+                        // Where stock Nix aborts.
+                        adding.fails(1).says(&["must be hashed with sha256, not ", algo]);
+                        asking.fails(1).says(&["must be hashed with sha256, not ", algo]);
+                        continue;
+                    }
+                    let theirs = nix("nix", &stock, &[&options[..], &[path.to_str().unwrap()]].concat()).succeeds();
+                    assert_eq!((&adding.stdout, &asking.stdout), (&theirs.stdout, &theirs.stdout), "{mode} {algo} {file}");
+                }
+            }
+        }
+        for version in ["1", "2"] {
+            let options = ["path-info", "--json", "--json-format", version, "-S", "--all"];
+            let (mut ours, mut theirs) = (world.xbuild(&options).succeeds().json(), nix("nix", &stock, &options).succeeds().json());
+            let of = |all: &mut serde_json::Value| {
+                let paths = if version == "2" { &mut all["info"] } else { &mut *all };
+                assert_eq!(paths.as_object().unwrap().len(), 14);
+                for info in paths.as_object_mut().unwrap().values_mut() {
+                    info.as_object_mut().unwrap().remove("registrationTime");
+                }
+            };
+            of(&mut ours);
+            of(&mut theirs);
+            assert_eq!(ours, theirs);
+        }
+        for options in [&["-s", "-S"][..], &["-sSh"], &["-h"], &["--sigs"], &["--sigs", "-rsh"]] {
+            let options = [&["path-info", "--all"], options].concat();
+            assert_eq!(world.xbuild(&options).succeeds().stdout, nix("nix", &stock, &options).succeeds().stdout, "{options:?}");
+        }
+        world.xbuild(&["path-info", "--all", "tree"]).fails(2);
+        world.xbuild(&["path-info", "--help"]).succeeds();
+
+        let nothing = world.with_store(&world.root().join("nothing"));
+        nothing.xbuild(&["store", "add", "--dry-run", "tree"]).succeeds();
+        assert_eq!(nothing.valid_paths(), Vec::<String>::new());
+        world.xbuild(&["store", "add", "--mode", "text", "--name", "a b", "script"]).fails(1).says(&["' '"]);
+        world.xbuild(&["store", "add", "--mode", "text", "--name", "no.drv", "script"]).fails(1).says(&["no.drv"]);
+    }
+
     fn what_is_used_is_not_deleted(world) {
         world.write(
             "default.nix",

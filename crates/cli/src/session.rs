@@ -34,6 +34,7 @@ pub(crate) struct Session {
     runs: Arc<AtomicUsize>,
     /// Whether evaluations write nothing into the store.
     read_only: bool,
+    trust_store_paths: bool,
 }
 
 impl Session {
@@ -136,6 +137,7 @@ impl Session {
             sandbox,
             runs,
             read_only: common.read_only,
+            trust_store_paths: common.trust_store_paths,
         })
     }
 
@@ -344,6 +346,7 @@ impl Session {
             features: self.settings.experimental_features.clone(),
             lints: chosen.lints,
             read_only: self.read_only,
+            trust_store_paths: self.trust_store_paths,
             ..xbuild_eval::Settings::default()
         }
     }

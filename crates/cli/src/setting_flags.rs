@@ -14,7 +14,7 @@ pub(crate) fn expand(
 ) -> Vec<OsString> {
     let mut arguments = arguments.peekable();
     let mut expanded: Vec<OsString> = arguments.next().into_iter().collect();
-    let mut command = None;
+    let mut command: Option<&clap::Command> = None;
     let mut is_first = true;
     let mut before = Vec::new();
     while let Some(argument) = arguments.next() {
@@ -24,17 +24,22 @@ pub(crate) fn expand(
             expanded.extend(arguments);
             return expanded;
         }
-        if command.is_none() && !text.starts_with('-') && is_first {
-            command = cli.get_subcommands().find(|command| {
+        if is_first && !text.starts_with('-') {
+            let found = command.unwrap_or(cli).get_subcommands().find(|command| {
                 command.get_name() == text || command.get_all_aliases().any(|alias| alias == text)
             });
-            is_first = command.is_none();
-            if command.is_some() {
+            if let Some(found) = found {
+                command = Some(found);
+                is_first = found.has_subcommands();
                 expanded.push(argument);
-                expanded.append(&mut before);
+                if !is_first {
+                    expanded.append(&mut before);
+                }
                 continue;
             }
+            is_first = command.is_none();
         }
+        let is_before = command.is_none_or(clap::Command::has_subcommands);
         let Some(flag) = text.strip_prefix("--") else {
             expanded.push(argument);
             continue;
@@ -56,8 +61,8 @@ pub(crate) fn expand(
                 _ => 0,
             };
             let given = value.is_some();
-            let place = match command {
-                None if name == "option" => &mut before,
+            let place = match name {
+                "option" if is_before => &mut before,
                 _ => &mut expanded,
             };
             place.push(argument);
@@ -66,9 +71,9 @@ pub(crate) fn expand(
             }
             continue;
         }
-        let place = match command {
-            None => &mut before,
-            Some(_) => &mut expanded,
+        let place = match is_before {
+            true => &mut before,
+            false => &mut expanded,
         };
         let option = |key: &str, value: OsString| [OsString::from("--option"), key.into(), value];
         if let (Some(settings), None) = (short_for(name), &value) {
@@ -121,6 +126,18 @@ mod tests {
             .map(|word| word.to_string_lossy().into_owned())
             .collect();
         words.join(" ")
+    }
+
+    #[test]
+    fn options_of_nested_commands_stay() {
+        assert_eq!(
+            expanded("xbuild bench scheduler --max-jobs 3 --cores 2"),
+            "xbuild bench scheduler --max-jobs 3 --option cores 2"
+        );
+        assert_eq!(
+            expanded("xbuild --cores 1 store --cores 2 add --name --cores x"),
+            "xbuild store add --option cores 1 --option cores 2 --name --cores x"
+        );
     }
 
     #[test]

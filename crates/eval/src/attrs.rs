@@ -1,4 +1,4 @@
-//! Attribute sets: lookup, `//`, and making them.
+//! Attribute sets: lookup, and making them.
 
 use std::cell::Cell;
 
@@ -9,9 +9,6 @@ use crate::position::Pos;
 use crate::value::{Attr, Value};
 
 pub use crate::heap::Attrs;
-
-/// A set of at least this many attributes is not copied by `//` for the sake of a few others.
-const LARGE: usize = 32;
 
 impl Attrs {
     /// The attributes, in the order of their symbols.
@@ -58,37 +55,6 @@ impl Attrs {
     #[must_use]
     pub fn value(self, name: Symbol) -> Option<Value> {
         self.get(name).map(|attr| attr.value)
-    }
-
-    /// `self // other`.
-    #[must_use]
-    pub fn update(self, heap: Heap, other: Self) -> Self {
-        if other.is_empty() {
-            return self;
-        }
-        if self.is_empty() {
-            return other;
-        }
-        if self.len() >= LARGE && other.len() <= self.len() / 4 {
-            let new = other.iter().filter(|attr| self.get(attr.name).is_none());
-            let len = self.len() + new.count();
-            let Some(layers) = self.layers() else {
-                return heap.layered_attrs(self.flat(), other.flat(), len);
-            };
-            // The top may grow to about the square root of the base: then neither the copies of the top nor those of
-            // the base are more than some √n attributes for each that is added.
-            let size = layers.top.len() + other.len();
-            if size.saturating_mul(size) <= 4 * layers.base.len() {
-                let top = heap.merged_attrs(layers.top.as_slice(), other.as_slice());
-                return heap.layered_attrs(layers.base, top, len);
-            }
-        } else if other.len() >= LARGE && self.len() <= other.len() / 4 && other.layers().is_none()
-        {
-            let missing = self.iter().filter(|attr| other.get(attr.name).is_none());
-            let top = heap.attrs_from_iter(self.len(), missing);
-            return heap.layered_attrs(other.flat(), top, other.len() + top.len());
-        }
-        heap.merged_attrs(self.as_slice(), other.as_slice())
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::fs::Metadata;
-use std::os::unix::fs::MetadataExt as _;
+use std::fs::{File, Metadata};
+use std::io::Read as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Component, Path, PathBuf};
 use std::time::SystemTime;
 
@@ -28,6 +29,43 @@ impl HostError {
             cause: message.into().into(),
             exit_code: 1,
         }
+    }
+
+    /// A file could not be opened or read. This and the next three are said in Nix's words.
+    #[must_use]
+    pub fn opening(path: &Path, error: &std::io::Error) -> Self {
+        Self::of_system(&format!("opening file '{}'", path.display()), error)
+    }
+
+    /// Nothing could be found out about a file.
+    #[must_use]
+    pub fn status(path: &Path, error: &std::io::Error) -> Self {
+        Self::of_system(&format!("getting status of \"{}\"", path.display()), error)
+    }
+
+    /// A link could not be read.
+    #[must_use]
+    pub fn reading_link(path: &Path, error: &std::io::Error) -> Self {
+        Self::of_system(
+            &format!("reading symbolic link \"{}\"", path.display()),
+            error,
+        )
+    }
+
+    /// A directory could not be read.
+    #[must_use]
+    pub fn reading_dir(path: &Path, error: &std::io::Error) -> Self {
+        Self::of_system(
+            &format!("cannot read directory \"{}\"", path.display()),
+            error,
+        )
+    }
+
+    /// What was going on, and the system's reason, without its number.
+    fn of_system(doing: &str, error: &std::io::Error) -> Self {
+        let reason = error.to_string();
+        let reason = reason.split(" (os error").next().unwrap_or_default();
+        Self::new(format!("{doing}: {reason}"))
     }
 
     /// The same, for which a command ends with another exit code than 1.
@@ -129,6 +167,25 @@ pub fn normalise(path: &Path) -> PathBuf {
     normal
 }
 
+/// The contents of a file: as many bytes as its size says, as Nix reads it. What the kernel only makes up (`/proc`) has none.
+///
+/// # Errors
+///
+/// If it cannot be read.
+pub fn read_contents(place: &Path) -> std::io::Result<Vec<u8>> {
+    let mut file = File::open(place)?;
+    let metadata = file.metadata()?;
+    let mut contents = Vec::new();
+    if metadata.file_type().is_fifo() {
+        file.read_to_end(&mut contents)?;
+    } else {
+        let size = metadata.len();
+        contents.reserve_exact(usize::try_from(size).unwrap_or(usize::MAX));
+        file.take(size).read_to_end(&mut contents)?;
+    }
+    Ok(contents)
+}
+
 /// A predicate on files that are being copied: the path and its type.
 pub type PathFilter<'a> = dyn FnMut(&Path, FileType) -> HostResult<bool> + 'a;
 
@@ -163,7 +220,7 @@ impl DirState {
 /// Paths given to the file methods are logical: one below `/nix/store` is in the store, wherever that physically is;
 /// the implementation translates.
 pub trait Host {
-    /// The contents of a file.
+    /// The contents of a file, as [`read_contents`] reads it.
     fn read_file(&self, path: &Path) -> HostResult<Vec<u8>>;
     /// Whether the system finds a file by the path that the evaluation has for it, so that others than the host may read it.
     fn is_plain(&self, _path: &Path) -> bool {

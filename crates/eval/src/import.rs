@@ -15,8 +15,8 @@ use crate::attrs::{Attrs, AttrsBuilder};
 use crate::compile::{self, Program};
 use crate::derivation::{FETCHURL_PATH, FETCHURL_TEXT};
 use crate::error::{EvalError, Result};
-use crate::eval::{MAX_LINKS, canonical_path};
-use crate::host::FileType;
+use crate::eval::{FileError, Links, MAX_LINKS, canonical_path};
+use crate::host::{FileType, Host};
 use crate::parse_ahead::{Named, ParseAhead};
 use crate::position::{Base, Pos};
 use crate::string::{ContextElem, ContextSet};
@@ -179,12 +179,11 @@ impl Evaluator {
         let base = self.positions.add(id, text.len());
         let arena = Bump::new();
         let home = self.home();
-        let levels = self.settings.lints;
-        let lints = (!levels.ignore_all()).then(|| Lints::new(levels));
+        let lints = Lints::new(self.settings.lints);
         let features = xbuild_syntax::Features {
             pipe_operators: self.settings.has_feature("pipe-operators"),
             home: home.as_deref(),
-            lints: lints.as_ref(),
+            lints: Some(&lints),
         };
         let symbols = &mut self.symbols;
         let expr = match form {
@@ -195,7 +194,7 @@ impl Evaluator {
                 xbuild_syntax::parse_bindings(&arena, symbols, &text, id, base_dir, features)
             }
         };
-        for warning in lints.iter().flat_map(|lints| lints.warnings.take()) {
+        for warning in lints.warnings.take() {
             let text = warning.render_warning(&self.sources);
             self.host.message(text.trim_end().as_bytes());
         }
@@ -254,12 +253,14 @@ impl Evaluator {
             let tree = parsed.tree.borrow_dependent();
             return compile::compile(self, tree, base, names, Some(&parsed.symbols));
         }
-        let text = match self.host.read_file(file) {
+        let text = match self.with_file(file, Links::All, Host::read_file) {
             Ok(text) => text,
             Err(_) if matches!(self.host.file_type(file), Ok(None)) => {
                 return Err(EvalError::new(pos, self.missing_contents(file)));
             }
-            Err(error) => return Err(EvalError::new(pos, error.to_string())),
+            Err(error) => {
+                return Err(self.unreadable(file, FileError::File(error.into_reason()), pos));
+            }
         };
         let base_dir = file.parent().unwrap_or(Path::new("/")).to_owned();
         self.parse_and_compile(text.into(), name, &base_dir, names)
@@ -271,12 +272,19 @@ impl Evaluator {
         if path == Path::new(FETCHURL_PATH) {
             return Ok(file);
         }
-        let failed = |error: crate::host::HostError| EvalError::new(pos, error.to_string());
         for _ in 0..MAX_LINKS {
             self.check_link_readable(&file, pos)?;
-            match self.host.file_type(&file).map_err(failed)? {
+            let found = self.with_file(&file, Links::BeforeLast, |host, file| {
+                let kind = host.file_type(file)?;
+                let is_link = kind == Some(FileType::Symlink);
+                let target = is_link.then(|| host.read_link(file)).transpose()?;
+                Ok((kind, target))
+            });
+            let (kind, target) =
+                found.map_err(|error| EvalError::new(pos, error.into_reason().to_string()))?;
+            match kind {
                 Some(FileType::Symlink) => {
-                    let target = self.host.read_link(&file).map_err(failed)?;
+                    let target = target.unwrap_or_default();
                     let joined = file.parent().unwrap_or(Path::new("/")).join(target);
                     let canonical = canonical_path(joined.as_os_str().as_bytes());
                     file = PathBuf::from(OsStr::from_bytes(&canonical));
@@ -284,7 +292,8 @@ impl Evaluator {
                 Some(FileType::Directory) => return Ok(file.join("default.nix")),
                 Some(_) => return Ok(file),
                 None => {
-                    return Err(EvalError::new(pos, self.missing_file(&file)));
+                    let real = self.without_links_before(&file);
+                    return Err(EvalError::new(pos, self.missing_file(&real)));
                 }
             }
         }

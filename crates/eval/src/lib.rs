@@ -36,6 +36,7 @@ pub mod json;
 pub mod known;
 mod literal;
 pub mod local_host;
+pub mod merge;
 mod origin;
 mod parse_ahead;
 pub mod position;

@@ -15,7 +15,7 @@ use xbuild_store_model::store_path::{make_fixed_output_path, make_text_path};
 use xbuild_store_model::{FileIngestionMethod, Hash, HashAlgo, Hasher, STORE_DIR, StorePath};
 
 use crate::host::{
-    DirState, FetchUrl, FileType, Host, HostError, HostResult, PathFilter, Requisite,
+    DirState, FetchUrl, FileType, Host, HostError, HostResult, PathFilter, Requisite, read_contents,
 };
 
 /// What is in the store of a [`LocalHost`].
@@ -91,10 +91,6 @@ impl LocalHost {
     }
 }
 
-fn named(path: &Path, doing: &str, error: &std::io::Error) -> HostError {
-    HostError::new(format!("{doing} '{}': {error}", path.display()))
-}
-
 impl Host for LocalHost {
     fn is_plain(&self, path: &Path) -> bool {
         !path.starts_with(STORE_DIR)
@@ -104,11 +100,11 @@ impl Host for LocalHost {
         if let Some(text) = self.text(path) {
             return Ok(text);
         }
-        std::fs::read(self.real(path)).map_err(|error| named(path, "reading file", &error))
+        read_contents(&self.real(path)).map_err(|error| HostError::opening(path, &error))
     }
 
     fn read_dir(&self, path: &Path) -> HostResult<Vec<(OsString, FileType)>> {
-        let failed = |error: std::io::Error| named(path, "reading directory", &error);
+        let failed = |error: std::io::Error| HostError::reading_dir(path, &error);
         let mut entries = Vec::new();
         for entry in std::fs::read_dir(self.real(path)).map_err(failed)? {
             let entry = entry.map_err(failed)?;
@@ -135,20 +131,19 @@ impl Host for LocalHost {
             {
                 Ok(None)
             }
-            Err(error) => Err(named(path, "getting the type of", &error)),
+            Err(error) => Err(HostError::status(path, &error)),
         }
     }
 
     fn read_link(&self, path: &Path) -> HostResult<PathBuf> {
-        std::fs::read_link(self.real(path))
-            .map_err(|error| named(path, "reading symbolic link", &error))
+        std::fs::read_link(self.real(path)).map_err(|error| HostError::reading_link(path, &error))
     }
 
     fn canonicalise(&self, path: &Path) -> HostResult<PathBuf> {
         if path.starts_with(STORE_DIR) {
             return Ok(path.to_owned());
         }
-        std::fs::canonicalize(path).map_err(|error| named(path, "resolving path", &error))
+        std::fs::canonicalize(path).map_err(|error| HostError::status(path, &error))
     }
 
     fn env(&self, name: &OsStr) -> Option<OsString> {

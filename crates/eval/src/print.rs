@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::heap::Handle as _;
 use crate::position::Pos;
 use crate::stack;
-use crate::value::{Attr, Value, ValueKind};
+use crate::value::{Attr, List, Value, ValueKind};
 
 /// How much of a value an error message shows.
 const MAX_DEPTH: usize = 10;
@@ -52,6 +52,7 @@ impl Evaluator {
             Some(_) if !strict && is_delayed_function(value) => None,
             known => known,
         };
+        let place = value;
         let Some(value) = known else {
             out.extend_from_slice(b"<CODE>");
             return Ok(());
@@ -72,7 +73,7 @@ impl Evaluator {
                 out.push(b'}');
             }
             ValueKind::List(list) => {
-                if !list.is_empty() && !seen.insert(list.address()) {
+                if !list.is_empty() && !seen.insert(list_identity(place, list)) {
                     out.extend_from_slice("«repeated»".as_bytes());
                     return Ok(());
                 }
@@ -117,6 +118,7 @@ impl Evaluator {
     }
 
     fn show(&self, value: Value, depth: usize, budget: &mut Budget, out: &mut Vec<u8>) {
+        let place = value;
         let known = match value.known() {
             Some(_) if depth > 0 && is_delayed_function(value) => None,
             known => known,
@@ -164,7 +166,7 @@ impl Evaluator {
                 }
             }
             ValueKind::List(list) => {
-                if !list.is_empty() && !budget.seen.insert(list.address()) {
+                if !list.is_empty() && !budget.seen.insert(list_identity(place, list)) {
                     out.extend_from_slice("«repeated»".as_bytes());
                 } else if depth >= budget.depth {
                     out.extend_from_slice(b"[ ... ]");
@@ -298,4 +300,13 @@ pub fn print_name(name: &[u8], out: &mut Vec<u8>) {
 /// What tells a set from others that were shown: all empty ones are one object in Nix.
 pub(crate) fn identity(attrs: crate::attrs::Attrs) -> usize {
     if attrs.is_empty() { 0 } else { attrs.address() }
+}
+
+/// What tells a list from others that were shown. In Nix it is the place of the value, of which there may be copies elsewhere: here
+/// that is the thunk that gave the list, if one did.
+pub(crate) fn list_identity(place: Value, list: List) -> usize {
+    match place.as_thunk() {
+        Some(thunk) => std::ptr::from_ref(thunk).addr(),
+        None => list.address(),
+    }
 }

@@ -33,6 +33,8 @@ pub struct Settings {
     pub lints: LintLevels,
     /// Whether paths are only computed, and nothing is written into the store (`--readonly-mode`).
     pub read_only: bool,
+    /// Whether store paths that `storePath` and `appendContext` name need not be there.
+    pub trust_store_paths: bool,
     /// Whether files that will probably be imported are parsed by a thread beside the evaluation.
     pub parse_ahead: bool,
 }
@@ -63,6 +65,13 @@ impl SearchPathEntry {
     }
 }
 
+impl Settings {
+    /// Whether store paths that a program names must be there.
+    pub(crate) fn needs_store_paths(&self) -> bool {
+        !self.read_only && !self.trust_store_paths
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -80,6 +89,7 @@ impl Default for Settings {
             features: Vec::new(),
             lints: LintLevels::default(),
             read_only: false,
+            trust_store_paths: false,
             parse_ahead: false,
         }
     }

@@ -6,10 +6,9 @@ use xbuild_store_model::StorePath;
 use crate::Evaluator;
 use crate::error::{ErrorKind, EvalError, Result};
 use crate::eval::Coercion;
-use crate::heap::Handle as _;
 use crate::position::Pos;
-use crate::print::{identity, print_name, print_string};
-use crate::value::{Value, ValueKind};
+use crate::print::{identity, list_identity, print_name, print_string};
+use crate::value::{List, Value, ValueKind};
 
 /// How a value is shown.
 #[derive(Debug, Clone, Copy)]
@@ -97,10 +96,11 @@ impl Show {
     }
 
     fn forced(&mut self, ev: &mut Evaluator, value: Value, depth: usize) -> Result<()> {
+        let place = value;
         let value = ev.force(value, Pos::NONE)?;
         match value.kind() {
             ValueKind::Attrs(attrs) => self.set(ev, attrs, depth),
-            ValueKind::List(list) => self.list(ev, list, depth),
+            ValueKind::List(list) => self.list(ev, list, list_identity(place, list), depth),
             ValueKind::String(string) => {
                 let mut text = Vec::new();
                 print_string(string.bytes(), &mut text);
@@ -210,8 +210,14 @@ impl Show {
         Ok(())
     }
 
-    fn list(&mut self, ev: &mut Evaluator, list: crate::value::List, depth: usize) -> Result<()> {
-        if !list.is_empty() && !self.seen.insert(list.address()) {
+    fn list(
+        &mut self,
+        ev: &mut Evaluator,
+        list: List,
+        identity: usize,
+        depth: usize,
+    ) -> Result<()> {
+        if !list.is_empty() && !self.seen.insert(identity) {
             self.coloured(MAGENTA, "«repeated»".as_bytes());
             return Ok(());
         }

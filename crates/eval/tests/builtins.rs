@@ -49,9 +49,19 @@ impl Fixture {
             ("hello.txt", "link"),
             ("nowhere", "dangling"),
             ("sub", "dirlink"),
+            ("loop", "loop"),
+            ("sub", "step0"),
         ] {
             std::os::unix::fs::symlink(target, files.join(link)).unwrap();
         }
+        // More than the system follows.
+        for step in 1..=50 {
+            let target = format!("step{}", step - 1);
+            std::os::unix::fs::symlink(target, files.join(format!("step{step}"))).unwrap();
+        }
+        let odd = dir.path().join("odd");
+        fs::create_dir(&odd).unwrap();
+        std::os::unix::net::UnixListener::bind(odd.join("socket")).unwrap();
         Self {
             dir,
             oracle: oracle(),
@@ -254,4 +264,33 @@ fn directories_are_read_again_once_they_have_changed() {
             "[ \"second\" ]"
         ]
     );
+}
+
+/// A string or list to which something is added again and again takes memory once, whichever builtin adds it.
+#[test]
+fn what_grows_takes_memory_once() {
+    let growing = [
+        r#"builtins.concatStringsSep "," [ acc (toString x) ]"#,
+        r#"builtins.concatStringsSep "" [ "<" acc ">" ]"#,
+        "builtins.concatLists [ acc [ x ] ]",
+        "builtins.concatLists [ [ x ] acc [ x ] ]",
+        "builtins.concatMap (part: part) [ [ x ] [ x ] acc [ x ] ]",
+    ];
+    for step in growing {
+        let start = if step.contains("Strings") {
+            "\"\""
+        } else {
+            "[ ]"
+        };
+        let text =
+            format!("builtins.foldl' (acc: x: {step}) {start} (builtins.genList (x: x) 20000)");
+        let allocated = stack::with_big_stack(|| {
+            let mut ev = Evaluator::new(Box::new(LocalHost::new()), Settings::default());
+            let before = ev.heap.allocated_bytes();
+            ev.eval_expr(&text, Path::new("/")).unwrap();
+            ev.heap.allocated_bytes() - before
+        });
+        let allocated = allocated.unwrap();
+        assert!(allocated < 16 << 20, "{step}: {allocated} bytes");
+    }
 }

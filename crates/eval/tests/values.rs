@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 use xbuild_eval::attrs::AttrsBuilder;
 use xbuild_eval::heap::Heap;
+use xbuild_eval::merge::Merger;
 use xbuild_eval::position::Pos;
 use xbuild_eval::{Value, ValueKind};
 use xbuild_syntax::symbol::Symbol;
@@ -68,6 +69,37 @@ proptest! {
                 let found = set.get_hinted(Symbol(name), &hint).map(|attr| attr.name.0);
                 prop_assert_eq!(found, names.get(&name).copied());
             }
+        }
+    }
+
+    /// A whole chain is merged at once.
+    #[test]
+    fn chains_merged_at_once_are_those_of_a_map(
+        chains in proptest::collection::vec(
+            proptest::collection::vec(proptest::collection::btree_map(0..200_u32, any::<i32>(), 0..120), 0..7),
+            1..4,
+        ),
+    ) {
+        let heap = Heap::new();
+        let mut merger = Merger::default();
+        for operands in chains {
+            let sets: Vec<_> = operands
+                .iter()
+                .map(|operand| {
+                    let mut builder = AttrsBuilder::new();
+                    for (name, value) in operand {
+                        builder.insert(Symbol(*name), Value::int(heap, i64::from(*value)), Pos::NONE);
+                    }
+                    builder.finish(heap)
+                })
+                .collect();
+            let merged = merger.merge(heap, &sets);
+            // The last operand comes first.
+            let expected: std::collections::BTreeMap<_, _> = operands.into_iter().rev().flatten().collect();
+            let found: Vec<_> = merged.iter().map(|attr| (attr.name.0, attr.value.as_int())).collect();
+            let expected: Vec<_> =
+                expected.into_iter().map(|(name, value)| (name, Some(i64::from(value)))).collect();
+            prop_assert_eq!(found, expected);
         }
     }
 

@@ -82,7 +82,7 @@ fn said(message: &str) -> String {
     if message.is_empty() {
         String::new()
     } else {
-        format!(": {message}")
+        format!("\ngit says: {message}")
     }
 }
 

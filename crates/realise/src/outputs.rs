@@ -587,7 +587,9 @@ mod tests {
         };
         let message = f.finish(&[f.made("out", &fifo)]).unwrap_err();
         assert!(
-            message.starts_with("'/nix/store/out/pipe' is a FIFO"),
+            message.starts_with(
+                "file '/nix/store/out/pipe' has an unsupported type\nhint: it is a FIFO"
+            ),
             "{message}"
         );
         let message = f.finish(&[f.made("dev", &|_| ())]).unwrap_err();

@@ -1,7 +1,6 @@
 //! The plan: which derivations must run, and in which order, so that what is wanted becomes valid.
 
 use std::collections::BTreeSet;
-use std::fs;
 
 use rustc_hash::FxHashMap;
 use xbuild_derivation::Derivation;
@@ -67,7 +66,7 @@ impl Plan {
 /// It is not there, is not a derivation, or its contents are not those its path was made from.
 pub fn read_derivation(store: &Store, path: &StorePath) -> Result<Derivation> {
     let physical = store.physical(path);
-    let bytes = match fs::read(&physical) {
+    let bytes = match xbuild_store::read_no_follow(&physical) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             return Err(Error::Missing {
@@ -259,6 +258,7 @@ impl Planner<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
 
     use xbuild_derivation::Output;

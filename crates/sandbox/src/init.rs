@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, AsRawFd as _};
 use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Uid, statat};
 use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, Signal};
-use rustix::thread::{CapabilitySet, CapabilitySets, LinkNameSpaceType};
+use rustix::thread::{CapabilitySet, CapabilitySets, LinkNameSpaceType, UnshareFlags};
 
 use crate::error::Step;
 use crate::landlock;
@@ -68,6 +68,7 @@ pub(crate) fn run(context: &Context<'_>, request: &Request) -> ! {
 /// Everything up to the builder's own process.
 fn set_up(context: &Context<'_>, request: &Request) -> Result<(Plan, Filter), Failure> {
     tie_to_spawner(context)?;
+    hide_control_group();
     if let Some(namespace) = context.network {
         network::enter(namespace).map_err(failed(Step::Clone))?;
     }
@@ -96,6 +97,14 @@ fn set_up(context: &Context<'_>, request: &Request) -> Result<(Plan, Filter), Fa
         unix_sockets,
     };
     Ok((plan, filter))
+}
+
+/// Makes the control group that this process is in the root of all that the build sees of control groups: `/proc/PID/cgroup` would tell
+/// it where on the machine it runs. A kernel without control groups has none to hide.
+#[allow(unsafe_code)]
+fn hide_control_group() {
+    // SAFETY: this process has one thread.
+    let _ = unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWCGROUP) };
 }
 
 /// Asks to be killed with the spawner, and leaves if that has already ended. A change of ids undoes the request.

@@ -18,27 +18,31 @@ use crate::plan::{
     FLAG_LINUX32, FLAG_NAMESPACES, FLAG_NETWORK, FLAG_RANDOMISE, MountKind, PlanWriter,
 };
 use crate::spec::{BUILD_DIR, Bind, INSIDE_GID, INSIDE_UID, Spec};
-use crate::tree::{give_tree, remove_tree};
+use crate::tree::{give_tree, reclaim_tree, remove_tree};
 
 /// The logical store.
 const STORE_DIR: &str = "/nix/store";
 /// Directories of an FHS root that the sandbox makes itself.
 const OWN: [&str; 6] = ["build", "dev", "etc", "nix", "proc", "tmp"];
 
+/// The directories in a scratch directory, and their modes while the build runs.
+const ON_DISK: [(&str, u32); 3] = [("store", 0o755), ("build", 0o700), ("tmp", 0o1777)];
+
 /// Prepares the scratch directory of `spec` and writes its plan.
 pub(crate) fn prepare(spec: &Spec, identity: Identity) -> Result<PlanWriter, SandboxError> {
     check(spec)?;
     let root = &spec.work_dir;
     fs::create_dir_all(root).map_err(failed("create", root))?;
-    for (name, mode) in [("store", 0o755), ("build", 0o700), ("tmp", 0o1777)] {
+    for (name, mode) in ON_DISK {
         directory(&root.join(name), mode)?;
     }
-    remove_stale(&root.join("store"), &spec.inputs)?;
+    let places = remove_stale(&root.join("store"), &spec.inputs)?;
     let mut layout = Layout {
         root,
         plan: PlanWriter::new(&spec.builder, root, &spec.hostname),
         fhs: spec.fhs_root.as_deref(),
         etc: Vec::new(),
+        places,
     };
     layout.write_etc(spec.network)?;
     for input in &spec.inputs {
@@ -103,7 +107,19 @@ pub(crate) fn hand_back(spec: &Spec, identity: Identity) -> Result<(), SandboxEr
         return Ok(()); // It was refused or could not be made.
     }
     if let Identity::Root { uid, gid } = identity {
-        give_tree(root, uid, gid)?;
+        // The places where inputs were mounted are not gone through: they were hidden from the build.
+        for name in ON_DISK.map(|(name, _)| name) {
+            reclaim_tree(&root.join(name), uid, gid)?;
+        }
+    }
+    for (name, mode) in ON_DISK {
+        // They were the build's own, which may have shut them to everybody.
+        let path = root.join(name);
+        let metadata = fs::symlink_metadata(&path).map_err(failed("look at", &path))?;
+        if metadata.permissions().mode() & 0o700 != 0o700 {
+            fs::set_permissions(&path, Permissions::from_mode(mode))
+                .map_err(failed("change the mode of", &path))?;
+        }
     }
     Ok(())
 }
@@ -176,24 +192,29 @@ fn check(spec: &Spec) -> Result<(), SandboxError> {
     Ok(())
 }
 
-/// Removes from the scratch store what an earlier build left and this one does not show.
-fn remove_stale(store: &Path, inputs: &[Bind]) -> Result<(), SandboxError> {
-    let found = names(store)?;
+/// Removes from the scratch store what an earlier build left and this one does not show. Returns the directories that stay.
+fn remove_stale(store: &Path, inputs: &[Bind]) -> Result<HashSet<OsString>, SandboxError> {
+    let mut found = names(store)?;
     if found.is_empty() {
-        return Ok(());
+        return Ok(HashSet::new());
     }
     let shown: HashSet<&OsStr> = inputs
         .iter()
         .filter_map(|input| input.target.file_name())
         .collect();
-    for name in found {
-        let path = store.join(&name);
-        // A symlink or file in the place of an input is not trusted to be the same as before.
-        if !shown.contains(name.as_os_str()) || !path.symlink_metadata().is_ok_and(|m| m.is_dir()) {
-            remove_tree(&path)?;
+    let mut stale = Vec::new();
+    // A symlink or file in the place of an input is not trusted to be the same as before.
+    found.retain(|(name, is_dir)| {
+        let stays = *is_dir && shown.contains(name.as_os_str());
+        if !stays {
+            stale.push(store.join(name));
         }
+        stays
+    });
+    for path in stale {
+        remove_tree(&path)?;
     }
-    Ok(())
+    Ok(found.into_iter().map(|(name, _)| name).collect())
 }
 
 fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> SandboxError {
@@ -212,6 +233,12 @@ fn set_mode(path: &Path, mode: u32) -> Result<(), SandboxError> {
 
 /// Makes a directory with just this mode, whatever the umask; one that exists keeps its content. A symlink in its place is refused.
 fn directory(path: &Path, mode: u32) -> Result<(), SandboxError> {
+    if path
+        .symlink_metadata()
+        .is_ok_and(|found| found.is_dir() && found.permissions().mode() & 0o7777 == mode)
+    {
+        return Ok(());
+    }
     match DirBuilder::new().mode(mode).create(path) {
         Ok(()) => {}
         Err(error)
@@ -244,6 +271,8 @@ struct Layout<'a> {
     fhs: Option<&'a Path>,
     /// The names of the files that the sandbox's own `/etc` has.
     etc: Vec<OsString>,
+    /// The directories that an earlier build left to mount inputs on.
+    places: HashSet<OsString>,
 }
 
 impl Layout<'_> {
@@ -315,10 +344,13 @@ impl Layout<'_> {
                 return Ok(());
             }
             Some(place) => {
-                if !metadata.is_dir() && place.is_dir() {
+                let kept = self.places.contains(place.file_name().unwrap_or_default());
+                if !metadata.is_dir() && kept {
                     remove_tree(&place)?;
                 }
-                placeholder(&place, metadata.is_dir())?;
+                if !metadata.is_dir() || !kept {
+                    placeholder(&place, metadata.is_dir())?;
+                }
             }
             None => self.place(relative, metadata.is_dir()),
         }
@@ -334,14 +366,14 @@ impl Layout<'_> {
                 fhs.display()
             )));
         }
-        for name in names(fhs)? {
+        for (name, _) in names(fhs)? {
             if !OWN.iter().any(|own| name == *own) {
                 self.show_fhs_entry(&fhs.join(&name), Path::new(&name))?;
             }
         }
         let etc = fhs.join("etc");
         if etc.is_dir() {
-            for name in names(&etc)? {
+            for (name, _) in names(&etc)? {
                 // The sandbox's own files win.
                 if !self.etc.contains(&name) {
                     self.show_fhs_entry(&etc.join(&name), &Path::new("etc").join(&name))?;
@@ -411,10 +443,14 @@ impl Layout<'_> {
     }
 }
 
-fn names(directory: &Path) -> Result<Vec<OsString>, SandboxError> {
+/// What is in a directory, and whether it is a directory itself.
+fn names(directory: &Path) -> Result<Vec<(OsString, bool)>, SandboxError> {
     let list = || {
         fs::read_dir(directory)?
-            .map(|entry| Ok(entry?.file_name()))
+            .map(|entry| {
+                let entry = entry?;
+                Ok((entry.file_name(), entry.file_type()?.is_dir()))
+            })
             .collect::<io::Result<Vec<_>>>()
     };
     list().map_err(failed("list", directory))

@@ -31,6 +31,7 @@
 mod cancel;
 mod cgroup;
 mod companion;
+mod disguise;
 mod emulation;
 mod error;
 mod identity;

@@ -115,7 +115,7 @@ pub(crate) fn enter(namespace: BorrowedFd<'_>) -> Result<(), Errno> {
     rustix::thread::move_into_link_name_space(namespace, Some(LinkNameSpaceType::Network))
 }
 
-/// A number that tells contents apart (FNV-1a). It need not withstand an attacker: nobody chooses what counters say.
+/// A number that tells contents apart (FNV-1a, of words). It need not withstand an attacker: nobody chooses what counters say.
 fn fingerprint(file: &OwnedFd) -> Result<u64, Errno> {
     let mut buffer = [0; LONGEST];
     let mut length = 0;
@@ -128,9 +128,12 @@ fn fingerprint(file: &OwnedFd) -> Result<u64, Errno> {
             return Err(Errno::FBIG);
         }
     }
-    Ok(buffer[..length]
+    let words = buffer[..length.next_multiple_of(8)].as_chunks().0;
+    Ok(words
         .iter()
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-            (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
+        .map(|word| u64::from_ne_bytes(*word))
+        .chain([length as u64])
+        .fold(0xcbf2_9ce4_8422_2325, |hash: u64, word| {
+            (hash ^ word).wrapping_mul(0x100_0000_01b3)
         }))
 }

@@ -6,6 +6,7 @@
 //!
 //! After its fork it allocates nothing, takes no lock and prints nothing: xbuild may have had other threads.
 
+use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags};
@@ -13,6 +14,7 @@ use rustix::io::Errno;
 use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use rustix::thread::UnshareFlags;
 
+use crate::disguise;
 use crate::error::Step;
 use crate::identity::{Identity, ROOT_BUILD_ID};
 use crate::init;
@@ -77,6 +79,7 @@ impl Spawner {
             emulations: Vec::with_capacity(MAX_EMULATORS),
             networks: Vec::with_capacity(MAX_NETWORKS),
         };
+        let arguments = disguise::arguments();
         let filters = Filters {
             own: seccomp::shared_program(),
             builders: Filter::ALL.map(seccomp::own_program),
@@ -84,7 +87,7 @@ impl Spawner {
         // SAFETY: the child takes no lock: it runs `serve` alone, which does system calls on prepared memory.
         let pid = unsafe { sys::fork() }.map_err(failed(Step::Clone))?;
         if pid == 0 {
-            serve(&mut state, identity, &filters, there);
+            serve(&mut state, identity, &filters, arguments, there);
         }
         drop(there);
         let spawner = Spawner {
@@ -159,11 +162,21 @@ struct State {
 }
 
 /// The life of the spawner.
-fn serve(state: &mut State, identity: Identity, filters: &Filters, requests: OwnedFd) -> ! {
+fn serve(
+    state: &mut State,
+    identity: Identity,
+    filters: &Filters,
+    arguments: Option<Range<u64>>,
+    requests: OwnedFd,
+) -> ! {
     let requests = match isolate(requests) {
         Ok(requests) => requests,
         Err(_) => sys::exit_now(1),
     };
+    if let Some(arguments) = arguments {
+        disguise::hide_arguments(arguments);
+    }
+    disguise::offer_to_oom_killer();
     let entered = confine(&filters.own).and_then(|()| enter_namespaces(identity));
     let (spawner, user_namespace) = match entered {
         Ok(fds) => fds,

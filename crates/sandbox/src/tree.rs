@@ -37,11 +37,18 @@ pub fn give_tree(path: &Path, uid: u32, gid: u32) -> Result<(), TreeError> {
     walk(path, &Give { uid, gid })
 }
 
+/// Takes `path` back from processes of other users that have ended: gives it and all they may have made below it to `uid` and `gid`.
+///
+/// A directory that belongs to these already, and that nobody else may write to, holds nothing of others and is not entered.
+pub(crate) fn reclaim_tree(path: &Path, uid: u32, gid: u32) -> Result<(), TreeError> {
+    walk(path, &Reclaim(Give { uid, gid }))
+}
+
 /// What is done with each entry, a directory's content before the directory.
 trait Visit {
     const ACTION: &'static str;
-    /// Makes a directory readable (and its entries removable) before it is opened.
-    fn enter(&self, parent: &OwnedFd, name: &CStr, stat: &Stat) -> Result<(), Errno>;
+    /// Makes a directory readable (and its entries removable) before it is opened. Returns whether it is to be.
+    fn enter(&self, parent: &OwnedFd, name: &CStr, stat: &Stat) -> Result<bool, Errno>;
     fn leave(&self, parent: &OwnedFd, name: &CStr, stat: &Stat) -> Result<(), Errno>;
 }
 
@@ -50,11 +57,11 @@ struct Remove;
 impl Visit for Remove {
     const ACTION: &'static str = "remove";
 
-    fn enter(&self, parent: &OwnedFd, name: &CStr, stat: &Stat) -> Result<(), Errno> {
-        if stat.st_mode & 0o700 == 0o700 {
-            return Ok(());
+    fn enter(&self, parent: &OwnedFd, name: &CStr, stat: &Stat) -> Result<bool, Errno> {
+        if stat.st_mode & 0o700 != 0o700 {
+            chmodat(parent, name, Mode::from_raw_mode(0o700), AtFlags::empty())?;
         }
-        chmodat(parent, name, Mode::from_raw_mode(0o700), AtFlags::empty())
+        Ok(true)
     }
 
     fn leave(&self, parent: &OwnedFd, name: &CStr, stat: &Stat) -> Result<(), Errno> {
@@ -78,12 +85,12 @@ struct Give {
 impl Visit for Give {
     const ACTION: &'static str = "change the owner of";
 
-    fn enter(&self, _: &OwnedFd, _: &CStr, _: &Stat) -> Result<(), Errno> {
-        Ok(())
+    fn enter(&self, _: &OwnedFd, _: &CStr, _: &Stat) -> Result<bool, Errno> {
+        Ok(true)
     }
 
     fn leave(&self, parent: &OwnedFd, name: &CStr, stat: &Stat) -> Result<(), Errno> {
-        if (stat.st_uid, stat.st_gid) == (self.uid, self.gid) {
+        if self.have(stat) {
             return Ok(());
         }
         let (uid, gid) = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
@@ -94,6 +101,26 @@ impl Visit for Give {
             Some(gid),
             AtFlags::SYMLINK_NOFOLLOW,
         )
+    }
+}
+
+impl Give {
+    fn have(&self, stat: &Stat) -> bool {
+        (stat.st_uid, stat.st_gid) == (self.uid, self.gid)
+    }
+}
+
+struct Reclaim(Give);
+
+impl Visit for Reclaim {
+    const ACTION: &'static str = Give::ACTION;
+
+    fn enter(&self, _: &OwnedFd, _: &CStr, stat: &Stat) -> Result<bool, Errno> {
+        Ok(!self.0.have(stat) || stat.st_mode & 0o022 != 0)
+    }
+
+    fn leave(&self, parent: &OwnedFd, name: &CStr, stat: &Stat) -> Result<(), Errno> {
+        self.0.leave(parent, name, stat)
     }
 }
 
@@ -151,10 +178,9 @@ fn walk_from<V: Visit>(path: &Path, visit: &V, levels: &mut Vec<Level>) -> Resul
         Err(Errno::NOENT) => return Ok(()),
         other => other.map_err(plain)?,
     };
-    if !is_dir(&stat) {
+    if !is_dir(&stat) || !visit.enter(&top, &name, &stat).map_err(plain)? {
         return visit.leave(&top, &name, &stat).map_err(plain);
     }
-    visit.enter(&top, &name, &stat).map_err(plain)?;
     let mut here = openat(&top, &name, flags, Mode::empty()).map_err(plain)?;
     let rest = entries(&here).map_err(plain)?;
     levels.push(Level { name, stat, rest });
@@ -168,11 +194,10 @@ fn walk_from<V: Visit>(path: &Path, visit: &V, levels: &mut Vec<Level>) -> Resul
                 Err(Errno::NOENT) => continue,
                 other => other.map_err(wrong)?,
             };
-            if !is_dir(&stat) {
+            if !is_dir(&stat) || !visit.enter(&here, &name, &stat).map_err(wrong)? {
                 visit.leave(&here, &name, &stat).map_err(wrong)?;
                 continue;
             }
-            visit.enter(&here, &name, &stat).map_err(wrong)?;
             let next = openat(&here, &name, flags, Mode::empty()).map_err(wrong)?;
             let rest = entries(&next).map_err(wrong)?;
             here = next;
@@ -262,14 +287,26 @@ mod tests {
     }
 
     #[test]
-    fn errors_name_the_path() {
+    fn owners_change_and_errors_name_the_path() {
         if rustix::process::geteuid().is_root() {
             let scratch = tempfile::tempdir().unwrap();
             fs::create_dir(scratch.path().join("d")).unwrap();
             fs::write(scratch.path().join("d/f"), "").unwrap();
             give_tree(scratch.path(), 12345, 12346).unwrap();
-            let found = scratch.path().join("d/f").metadata().unwrap();
-            assert_eq!((found.uid(), found.gid()), (12345, 12346));
+            let owner = || {
+                let found = scratch.path().join("d/f").metadata().unwrap();
+                (found.uid(), found.gid())
+            };
+            assert_eq!(owner(), (12345, 12346));
+            // What nobody else could write to is not looked through; what others could is.
+            let directory = scratch.path().join("d");
+            std::os::unix::fs::chown(&directory, Some(0), Some(0)).unwrap();
+            fs::set_permissions(&directory, Permissions::from_mode(0o755)).unwrap();
+            reclaim_tree(scratch.path(), 0, 0).unwrap();
+            assert_eq!(owner(), (12345, 12346));
+            fs::set_permissions(&directory, Permissions::from_mode(0o757)).unwrap();
+            reclaim_tree(&directory, 0, 0).unwrap();
+            assert_eq!(owner(), (0, 0));
         }
         let error = remove_tree(Path::new("/proc/self/status"))
             .unwrap_err()

@@ -577,6 +577,23 @@ fn look_around() {
     );
     tell("/ is full", File::create("/file"));
     tell("/etc is closed", File::create("/etc/file"));
+    tell(
+        "init's arguments",
+        fs::read_to_string("/proc/1/cmdline").map(|text| text.replace('\0', "")),
+    );
+    let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let paths: Vec<&str> = groups
+        .lines()
+        .filter_map(|line| line.splitn(3, ':').nth(2))
+        .collect();
+    tell(
+        "control groups are the root",
+        Ok(paths.iter().all(|path| *path == "/")),
+    );
+    tell(
+        "oom_score_adj",
+        fs::read_to_string("/proc/self/oom_score_adj").map(|score| score.trim().to_owned()),
+    );
 }
 
 #[test]
@@ -584,6 +601,7 @@ fn a_build_inherits_nothing_and_cannot_fill_the_memory_through_files() {
     let place = Place::new();
     assert_eq!(
         attempts(&attacking(&place, "environment")),
-        "descriptors: SUCCEEDED [0, 1, 2, 3]\n/dev/shm is bounded: SUCCEEDED true\n/ is full: EROFS\n/etc is closed: EROFS\n"
+        "descriptors: SUCCEEDED [0, 1, 2, 3]\n/dev/shm is bounded: SUCCEEDED true\n/ is full: EROFS\n/etc is closed: EROFS\n\
+         init's arguments: SUCCEEDED \"xbuild-spawner\"\ncontrol groups are the root: SUCCEEDED true\noom_score_adj: SUCCEEDED \"500\"\n"
     );
 }

@@ -75,6 +75,12 @@ impl ContentAddressMethod {
     }
 }
 
+impl From<FileIngestionMethod> for ContentAddressMethod {
+    fn from(method: FileIngestionMethod) -> ContentAddressMethod {
+        ContentAddressMethod::Fixed(method)
+    }
+}
+
 /// A method together with the hash it gave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ContentAddress {

@@ -8,7 +8,9 @@ use std::path::Path;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 use rustix::fs::FileType;
-use xbuild_store_model::content_address::{ContentAddress, FileIngestionMethod};
+use xbuild_store_model::content_address::{
+    ContentAddress, ContentAddressMethod, FileIngestionMethod,
+};
 use xbuild_store_model::hash::{Hash, HashAlgo, Hasher};
 use xbuild_store_model::store_path::{self, StorePath};
 
@@ -66,9 +68,8 @@ impl Store {
         let mut paths = Vec::with_capacity(texts.len());
         for text in texts {
             let hash = Hash::of(HashAlgo::Sha256, &text.contents);
-            let path = store_path::make_text_path(&text.name, &hash, &text.references).map_err(
-                Error::format(format!("cannot add '{}' to the store", text.name)),
-            )?;
+            let path = store_path::make_text_path(&text.name, &hash, &text.references)
+                .map_err(Error::Name)?;
             paths.push((path, hash));
         }
         for (texts, paths) in texts.chunks(BATCH).zip(paths.chunks(BATCH)) {
@@ -138,35 +139,26 @@ impl Store {
     }
 
     /// Copies a file or tree to the store, reading it once. `filter`, if given, decides for each entry of each directory whether it
-    /// is copied; it is not asked about `source` itself. With the flat method, `source` must be a regular file. If `expected` is given
-    /// and is not the hash, nothing is added. A read-only store must have it already.
+    /// is copied; it is not asked about `source` itself. With the flat and the text method, `source` must be a regular file. If
+    /// `expected` is given and is not the hash, nothing is added. A read-only store must have it already.
     pub fn add_path(
         &self,
         name: &str,
         source: &Path,
-        method: FileIngestionMethod,
+        method: impl Into<ContentAddressMethod>,
         algo: HashAlgo,
         filter: Option<Filter<'_>>,
         expected: Option<&Hash>,
     ) -> Result<StorePath> {
-        if method == FileIngestionMethod::Flat {
-            let kind = tree::file_type(source)?;
-            if kind != FileType::RegularFile {
-                return Err(Error::NotARegularFile {
-                    path: source.to_owned(),
-                    kind: files::kind_name(kind),
-                });
-            }
-        }
+        let method = method.into();
         if self.options.read_only {
-            let mut sink = Hashing::new(method, algo);
-            tree::read(source, filter, &mut sink)?;
-            let path = fixed_path(name, method, &sink.finish().0, expected)?;
+            let path = path_to_be(name, source, method, algo, filter, expected)?;
             return match self.is_valid(&path)? {
                 true => Ok(path),
                 false => Err(self.read_only("add a path")),
             };
         }
+        check_kind(source, method)?;
         let incoming = self.incoming_place()?;
         let links = self.links_if_wanted()?;
         let mut sink = Adding::new(incoming.path(), method, algo, links.as_ref());
@@ -194,6 +186,7 @@ impl Store {
         mut reader: impl Read,
         expected: &Hash,
     ) -> Result<StorePath> {
+        let method = method.into();
         let incoming = self.incoming_place()?;
         let links = self.links_if_wanted()?;
         let mut sink = Adding::new(incoming.path(), method, expected.algo(), links.as_ref());
@@ -236,7 +229,7 @@ impl Store {
         name: &str,
         sink: Adding<'_>,
         incoming: &Path,
-        method: FileIngestionMethod,
+        method: ContentAddressMethod,
         expected: Option<&Hash>,
     ) -> Result<StorePath> {
         let (staging, hash, nar_hash, nar_size) = sink.finish();
@@ -265,7 +258,7 @@ impl Store {
             nar_size,
             references: BTreeSet::new(),
             deriver: None,
-            ca: Some(ContentAddress::Fixed(method, hash)),
+            ca: Some(ContentAddress::new(method, hash)),
             ultimate: false,
             sigs: Vec::new(),
         }])?;
@@ -287,10 +280,48 @@ impl Store {
     }
 }
 
+/// The path that [`Store::add_path`] gives a file or tree; nothing is added.
+pub fn path_of(
+    name: &str,
+    source: &Path,
+    method: ContentAddressMethod,
+    algo: HashAlgo,
+) -> Result<StorePath> {
+    path_to_be(name, source, method, algo, None, None)
+}
+
+fn path_to_be(
+    name: &str,
+    source: &Path,
+    method: ContentAddressMethod,
+    algo: HashAlgo,
+    filter: Option<Filter<'_>>,
+    expected: Option<&Hash>,
+) -> Result<StorePath> {
+    check_kind(source, method)?;
+    let mut sink = Hashing::new(method, algo);
+    tree::read(source, filter, &mut sink)?;
+    let (hash, ..) = sink.finish();
+    fixed_path(name, method, &hash, expected)
+}
+
+fn check_kind(source: &Path, method: ContentAddressMethod) -> Result<()> {
+    if method == ContentAddressMethod::NIX_ARCHIVE {
+        return Ok(());
+    }
+    match tree::file_type(source)? {
+        FileType::RegularFile => Ok(()),
+        kind => Err(Error::NotARegularFile {
+            path: source.to_owned(),
+            kind: files::kind_name(kind),
+        }),
+    }
+}
+
 /// The path of what has the hash `hash`, if that is the expected one.
 fn fixed_path(
     name: &str,
-    method: FileIngestionMethod,
+    method: ContentAddressMethod,
     hash: &Hash,
     expected: Option<&Hash>,
 ) -> Result<StorePath> {
@@ -301,8 +332,8 @@ fn fixed_path(
             found: hash.to_sri(),
         });
     }
-    store_path::make_fixed_output_path(method, hash, name, &BTreeSet::new(), false)
-        .map_err(Error::format(format!("cannot add '{name}' to the store")))
+    let ca = ContentAddress::new(method, *hash);
+    store_path::make_content_addressed_path(name, &ca, &BTreeSet::new(), false).map_err(Error::Name)
 }
 
 /// Writes a file of a store object.
@@ -346,8 +377,8 @@ struct Hashing {
 }
 
 impl Hashing {
-    fn new(method: FileIngestionMethod, algo: HashAlgo) -> Self {
-        let is_flat = method == FileIngestionMethod::Flat;
+    fn new(method: ContentAddressMethod, algo: HashAlgo) -> Self {
+        let is_flat = method != ContentAddressMethod::NIX_ARCHIVE;
         let other = (!is_flat && algo != HashAlgo::Sha256).then(|| Hasher::new(algo));
         Self {
             nar: NarEncoder::new(Offload::new(NarHashes {
@@ -406,7 +437,7 @@ pub(crate) struct Adding<'a> {
 impl<'a> Adding<'a> {
     pub(crate) fn new(
         place: &'a Path,
-        method: FileIngestionMethod,
+        method: ContentAddressMethod,
         algo: HashAlgo,
         links: Option<&'a Links<'a>>,
     ) -> Self {

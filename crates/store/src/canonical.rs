@@ -237,7 +237,7 @@ mod tests {
         rustix::fs::mknodat(CWD, dir.path().join("pipe"), FileType::Fifo, Mode::RWXU, 0).unwrap();
         let message = canonicalise(dir.path()).unwrap_err().to_string();
         assert!(message.ends_with(
-            "pipe' is a FIFO; only regular files, directories and symlinks can be in the store"
+            "pipe' has an unsupported type\nhint: it is a FIFO; only regular files, directories and symlinks can be in the store"
         ));
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::process::Resource;
-use xbuild_store_model::store_path::StorePath;
+use xbuild_store_model::store_path::{StorePath, StorePathError};
 
 /// `Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -155,7 +155,10 @@ pub enum Error {
     },
 
     /// A socket, device or FIFO where only files, directories and symlinks may be.
-    #[error("'{}' is a {kind}; only regular files, directories and symlinks can be in the store", path.display())]
+    #[error(
+        "file '{}' has an unsupported type\nhint: it is a {kind}; only regular files, directories and symlinks can be in the store",
+        path.display()
+    )]
     UnsupportedFileType {
         /// The file.
         path: PathBuf,
@@ -163,8 +166,8 @@ pub enum Error {
         kind: &'static str,
     },
 
-    /// A flat hash was asked for of something that is not a regular file.
-    #[error("'{}' is a {kind}, but a flat hash is for one regular file; use the recursive (NAR) method", path.display())]
+    /// The hash of one file was asked for of something that is not a regular file.
+    #[error("'{}' is a {kind}, but a flat or text hash is for one regular file; use the recursive (NAR) method", path.display())]
     NotARegularFile {
         /// The file.
         path: PathBuf,
@@ -307,6 +310,10 @@ pub enum Error {
     /// The filter given to [`crate::Store::add_path`] failed.
     #[error(transparent)]
     Filter(Box<dyn std::error::Error + Send + Sync>),
+
+    /// Nothing in the store can be called that.
+    #[error(transparent)]
+    Name(StorePathError),
 
     /// A store path, hash, NAR or derivation is malformed.
     #[error("{context}: {source}")]

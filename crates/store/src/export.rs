@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
 use std::io::{self, BufRead, BufReader, Read, Write};
 
-use xbuild_store_model::content_address::FileIngestionMethod;
+use xbuild_store_model::content_address::ContentAddressMethod;
 use xbuild_store_model::hash::{HashAlgo, HashWriter};
 use xbuild_store_model::nar::{self, Limits, NarSink};
 use xbuild_store_model::store_path::StorePath;
@@ -144,7 +144,7 @@ impl Store {
         let links = self.links_if_wanted()?;
         let mut adding = Adding::new(
             incoming.path(),
-            FileIngestionMethod::NixArchive,
+            ContentAddressMethod::NIX_ARCHIVE,
             HashAlgo::Sha256,
             links.as_ref(),
         );

@@ -2,7 +2,7 @@
 
 use std::ffi::{CStr, CString, OsStr};
 use std::fs::File;
-use std::io;
+use std::io::{self, Read as _};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -38,6 +38,21 @@ pub(crate) fn open_dir_at(
 /// The same with a path from the working directory.
 pub(crate) fn open_dir(path: &Path) -> Result<OwnedFd, Errno> {
     open_dir_at(CWD, path)
+}
+
+/// The bytes of a file of a store object, which may be a symlink to anywhere: that is not followed.
+///
+/// # Errors
+/// What the system says, or that it is a symlink.
+pub fn read_no_follow(path: &Path) -> io::Result<Vec<u8>> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| match errno {
+        Errno::LOOP => io::Error::other("it is a symlink, not a regular file"),
+        errno => errno.into(),
+    })?;
+    let mut bytes = Vec::new();
+    File::from(file).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// The entries of an open directory but `.` and `..`, unsorted.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::fs::File;
 use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
@@ -134,7 +133,7 @@ impl Collector<'_> {
             return Ok(false);
         }
         // Files of other sizes or that cannot be opened are no lock files.
-        let Ok(file) = File::options().read(true).write(true).open(path) else {
+        let Ok(file) = locks::of_others().read(true).write(true).open(path) else {
             return Ok(false);
         };
         if !locks::try_lock(&file, locks::Mode::Exclusive, path)? {

@@ -64,12 +64,12 @@ mod usage;
 pub mod verify;
 pub mod why_depends;
 
-pub use add::NewText;
+pub use add::{NewText, path_of};
 pub use auto_gc::AutoGc;
 pub use builds::{Builds, Download, History, Usage};
 pub use closure_diff::PackageChange;
 pub use error::{Error, Result};
-pub use files::create_dirs;
+pub use files::{create_dirs, read_no_follow};
 pub use gc::{GcOptions, GcReport};
 pub use layout::Layout;
 pub use listing::{Depth, Node};

@@ -8,7 +8,7 @@
 //! the inode of a removed file for some seconds, and each new file has to search past all of these. A lock file that nobody holds
 //! is as good as none, and a collector removes those of a process that was killed.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustc_hash::FxHashSet;
-use rustix::fs::FlockOperation;
+use rustix::fs::{FlockOperation, OFlags};
 use rustix::io::Errno;
 use xbuild_store_model::store_path::StorePath;
 
@@ -35,10 +35,19 @@ pub(crate) enum Mode {
     Exclusive,
 }
 
+/// To open a file that another process has made. In a store of several users, whoever may write to its directory could have put a symlink
+/// there to a file of ours, or a FIFO.
+pub(crate) fn of_others() -> OpenOptions {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let mut options = File::options();
+    options.custom_flags(flags.bits().cast_signed());
+    options
+}
+
 /// Opens a lock file, creating it.
 pub(crate) fn open_lock_file(path: &Path) -> Result<File> {
     let shared = path.parent().is_some_and(files::is_shared);
-    let mut options = File::options();
+    let mut options = of_others();
     options
         .read(true)
         .write(true)
@@ -173,7 +182,7 @@ impl Held {
         let places = std::mem::take(&mut *lock_mutex(&self.retired));
         for place in places {
             // Failures do not matter: see `remove_lock_file`.
-            let Ok(file) = File::options().read(true).write(true).open(&place) else {
+            let Ok(file) = of_others().read(true).write(true).open(&place) else {
                 continue;
             };
             if matches!(try_lock(&file, Mode::Exclusive, &place), Ok(true))

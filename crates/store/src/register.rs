@@ -82,7 +82,7 @@ impl Store {
             }
             recorded.push(new);
             if new.path.is_derivation() {
-                let aterm = std::fs::read(&place).map_err(Error::io("read", &place))?;
+                let aterm = files::read_no_follow(&place).map_err(Error::io("read", &place))?;
                 outputs.insert(new.path.clone(), derivation_outputs(&new.path, &aterm)?);
             }
         }

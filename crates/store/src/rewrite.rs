@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use xbuild_store_model::content_address::FileIngestionMethod;
+use xbuild_store_model::content_address::{ContentAddressMethod, FileIngestionMethod};
 use xbuild_store_model::hash::{Hash, HashAlgo, Hasher};
 use xbuild_store_model::store_path::{HASH_PART_LEN, StorePath};
 
@@ -234,7 +234,12 @@ impl Store {
     /// Writes a copy of the tree at `from`, with canonical metadata and `rewrites` applied, to `to`, where nothing may be.
     pub fn rewrite(&self, from: &Path, to: &Path, rewrites: &Rewrites) -> Result<Rewritten> {
         let mut rewriter = Rewriter {
-            sink: Adding::new(to, FileIngestionMethod::NixArchive, HashAlgo::Sha256, None),
+            sink: Adding::new(
+                to,
+                ContentAddressMethod::NIX_ARCHIVE,
+                HashAlgo::Sha256,
+                None,
+            ),
             stream: Stream::new(rewrites),
             last: Vec::new(),
             path: from,

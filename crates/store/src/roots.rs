@@ -150,7 +150,7 @@ impl Finder<'_> {
         } else if meta.is_symlink() {
             let target = std::fs::read_link(place).map_err(Error::io("read symlink", place))?;
             if self.is_stale_companion(place, &target) {
-                self.remove(place);
+                self.remove_companion(place);
             } else if let Some((path, _)) = self.store.logical(&target) {
                 // What stands beside an out-link is known by that.
                 let link = place
@@ -203,8 +203,9 @@ impl Finder<'_> {
         let Some((path, _)) = self.store.logical(target) else {
             return true;
         };
-        let current = std::fs::read_link(self.auto.join(name)).and_then(std::fs::read_link);
-        match current {
+        // While one is made or replaced, what will be it has another name.
+        let name = name.to_str().unwrap_or_default();
+        match self.out_link_target(finished_name(name).unwrap_or(name)) {
             Ok(current) => self
                 .store
                 .logical(&current)
@@ -213,6 +214,27 @@ impl Finder<'_> {
                 error.kind(),
                 ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::InvalidInput
             ),
+        }
+    }
+
+    /// Where the out-link leads to that is registered under `name`.
+    fn out_link_target(&self, name: impl AsRef<Path>) -> std::io::Result<PathBuf> {
+        std::fs::read_link(self.auto.join(name)).and_then(std::fs::read_link)
+    }
+
+    fn remove_companion(&self, place: &Path) {
+        self.remove(place);
+        // Between the look at it and its removal, whoever makes the out-link anew may have replaced it.
+        let remade = place
+            .strip_prefix(&self.direct)
+            .ok()
+            .and_then(|name| self.out_link_target(name).ok())
+            .filter(|target| !target.starts_with(xbuild_store_model::STORE_DIR))
+            .and_then(|target| self.store.logical(&target).map(|(path, _)| path));
+        if let Some(path) = remade
+            && self.remove_stale
+        {
+            let _ = replace_symlink(Path::new(&path.to_string()), place);
         }
     }
 
@@ -250,6 +272,15 @@ fn is_store_link(target: &Path) -> bool {
     in_store && StorePath::from_base_name(name).is_ok()
 }
 
+/// Stands in the name of a symlink that is to replace another, between that one's name and what tells such names apart.
+const TEMPORARY: &str = ".xbuild-";
+
+/// The name that the link called `temporary` is going to have.
+fn finished_name(temporary: &str) -> Option<&str> {
+    let (name, _) = temporary.strip_prefix('.')?.rsplit_once(TEMPORARY)?;
+    Some(name)
+}
+
 /// Makes a symlink, replacing one that is there in one step.
 pub(crate) fn replace_symlink(target: &Path, link: &Path) -> Result<()> {
     if std::fs::read_link(link).is_ok_and(|old| old == target) {
@@ -260,15 +291,20 @@ pub(crate) fn replace_symlink(target: &Path, link: &Path) -> Result<()> {
     loop {
         let mut name = std::ffi::OsString::from(".");
         name.push(link.file_name().unwrap_or_default());
-        name.push(format!(".xbuild-{}-{attempt}", std::process::id()));
+        name.push(format!("{TEMPORARY}{}-{attempt}", std::process::id()));
         let temporary = link.with_file_name(name);
         match symlink(target, &temporary) {
-            Ok(()) => {
-                return std::fs::rename(&temporary, link).map_err(|error| {
+            Ok(()) => match std::fs::rename(&temporary, link) {
+                Ok(()) => return Ok(()),
+                // A collector has taken it for what a process left that was killed.
+                Err(error) if error.kind() == ErrorKind::NotFound && attempt < 1000 => {
+                    attempt += 1;
+                }
+                Err(error) => {
                     let _ = std::fs::remove_file(&temporary);
-                    Error::io("create symlink", link)(error)
-                });
-            }
+                    return Err(Error::io("create symlink", link)(error));
+                }
+            },
             Err(error) if error.kind() == ErrorKind::AlreadyExists && attempt < 1000 => {
                 attempt += 1;
             }

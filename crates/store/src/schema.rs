@@ -332,7 +332,7 @@ pub(crate) fn reserve_space(path: &Path, earlier: u64) {
         // Whole pages, of which SQLite needs some.
         (free / RESERVED_PART) & !4095
     };
-    if let Ok(file) = File::options()
+    if let Ok(file) = locks::of_others()
         .write(true)
         .create(true)
         .truncate(false)

@@ -213,11 +213,17 @@ pub(crate) fn read_all(
     for entry in entries {
         let entry = entry.map_err(Error::io("read directory", &dir))?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        if name.starts_with('.') {
+        // No process has made what is not a file.
+        if name.starts_with('.') || !entry.file_type().is_ok_and(|kind| kind.is_file()) {
             continue;
         }
         let path = entry.path();
-        let open = || File::options().read(true).write(remove_stale).open(&path);
+        let open = || {
+            locks::of_others()
+                .read(true)
+                .write(remove_stale)
+                .open(&path)
+        };
         let mut file = match locks::open_soon(shared, open) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => continue,

@@ -7,9 +7,10 @@ mod common;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::{build, open, some_path};
-use xbuild_store::{NewPath, Store};
+use xbuild_store::{GcOptions, NewPath, Store};
 use xbuild_store_model::StorePath;
 
 fn new_path(
@@ -198,4 +199,76 @@ fn a_symlinked_store_is_refused() {
     .unwrap_err()
     .to_string();
     assert!(message.contains("nix/store' is a symlink"), "{message}");
+}
+
+/// A collector beside them takes no link away that is being made, and leaves none that a killed process has left.
+#[test]
+fn out_links_beside_a_collector() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let [a, b] = ["a", "b"].map(some_path);
+    let keep: Vec<PathBuf> = [&a, &b]
+        .into_iter()
+        .map(|path| {
+            build(&store, path, "x", &[]);
+            let keep = dir.path().join(format!("keep-{}", path.hash_part()));
+            store.make_out_link(&keep, path).unwrap();
+            keep
+        })
+        .collect();
+    let made = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let collector = open(dir.path());
+            while !made.load(Ordering::Relaxed) {
+                collector.gc(&GcOptions::default()).unwrap();
+            }
+        });
+        let links = (0..300).try_for_each(|number| {
+            let link = dir.path().join(format!("result-{}", number % 100));
+            store.make_out_link(&link, if number < 100 { &a } else { &b })
+        });
+        made.store(true, Ordering::Relaxed);
+        links.unwrap();
+    });
+
+    let companions = dir.path().join("nix/var/nix/gcroots/xbuild");
+    let names = || fs::read_dir(&companions).unwrap().count();
+    assert_eq!(names(), 102);
+    for entry in fs::read_dir(&companions).unwrap().map(Result::unwrap) {
+        let left = format!(".{}.xbuild-1-0", entry.file_name().display());
+        std::os::unix::fs::symlink(b.to_string(), companions.join(left)).unwrap();
+    }
+    for link in (0..100).map(|number| dir.path().join(format!("result-{number}"))) {
+        fs::remove_file(link).unwrap();
+    }
+    for link in keep {
+        fs::remove_file(link).unwrap();
+    }
+    store.gc(&GcOptions::default()).unwrap();
+    assert_eq!(names(), 0);
+}
+
+/// In a store of several users, whoever may write to it could lead another to one of their own files.
+#[test]
+fn files_of_the_store_are_not_looked_for_through_symlinks() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir.path().join("root"));
+    let precious = dir.path().join("precious");
+    fs::write(&precious, "x").unwrap();
+    let (a, b) = (some_path("a"), some_path("b"));
+    build(&store, &a, "a", &[]);
+    let of_store = |name: &str| dir.path().join("root/nix").join(name);
+    let lock = of_store(&format!("store/{}.lock", b.base_name()));
+    for link in [&lock, &of_store("var/nix/temproots/1-0")] {
+        std::os::unix::fs::symlink(&precious, link).unwrap();
+    }
+    let fifo = of_store("var/nix/temproots/2-0");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RWXU).unwrap();
+    assert!(store.try_lock(std::slice::from_ref(&b)).is_err());
+    store.roots().unwrap();
+    store.gc(&GcOptions::default()).unwrap();
+    assert_eq!(fs::read_to_string(&precious).unwrap(), "x");
+    fs::remove_file(lock).unwrap();
+    drop(store.try_lock(std::slice::from_ref(&b)).unwrap().unwrap());
 }

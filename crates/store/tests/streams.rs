@@ -329,6 +329,28 @@ fn made_to_do_harm() {
                 .number(1 << 62),
             "damaged",
         ),
+        (
+            // It would be read, whatever it leads to.
+            "a derivation that is a link",
+            Forged::new()
+                .number(1)
+                .strings(&[
+                    "nix-archive-1",
+                    "(",
+                    "type",
+                    "symlink",
+                    "target",
+                    "/dev/zero",
+                    ")",
+                ])
+                .number(0x4558_494e)
+                .string(format!("{good}.drv").as_bytes())
+                .number(0)
+                .string(b"")
+                .number(0)
+                .number(0),
+            "it is a symlink",
+        ),
         ("a number", Forged::new().number(7), "not the output of"),
     ];
     let dir = tempfile::tempdir().unwrap();

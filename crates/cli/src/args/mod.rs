@@ -71,6 +71,9 @@ pub(crate) struct Common {
     /// Whether an evaluation writes nothing into the store: [`Mode::read_only`].
     #[arg(skip)]
     pub(crate) read_only: bool,
+    /// Whether store paths that an expression names need not be there.
+    #[arg(skip)]
+    pub(crate) trust_store_paths: bool,
     #[command(flatten)]
     pub(crate) talk: Talk,
 }

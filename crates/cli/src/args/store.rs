@@ -48,12 +48,15 @@ pub(crate) enum StoreCommand {
         /// The name in the store path; the file's own name if not given
         #[arg(short, long)]
         name: Option<String>,
-        /// `nar` for any tree, `flat` for one file by its plain hash
-        #[arg(long, default_value = "nar", value_parser = ["nar", "flat"])]
+        /// `nar` for any tree, `flat` for one file by its plain hash, `text` for one as `builtins.toFile` makes it
+        #[arg(long, default_value = "nar", value_parser = ["nar", "flat", "text"])]
         mode: String,
         /// sha256, sha512, sha1, md5 or blake3
         #[arg(long, default_value = "sha256", value_name = "ALGO")]
         hash_algo: String,
+        /// Print the store paths, and add nothing
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Delete store paths, if nothing needs them
     Delete {
@@ -203,20 +206,39 @@ pub(crate) struct WhyDepends {
 }
 
 #[derive(Debug, Args)]
+#[command(disable_help_flag = true)]
 pub(crate) struct PathInfo {
     /// Store paths, or what else `realise` takes
-    #[arg(value_name = "PATH", required = true)]
+    #[arg(value_name = "PATH", required_unless_present_any = ["all", "stdin"])]
     pub(crate) paths: Vec<String>,
+    /// All valid paths
+    #[arg(long, conflicts_with_all = ["paths", "stdin"])]
+    pub(crate) all: bool,
+    /// Read more store paths from standard input
+    #[arg(long)]
+    pub(crate) stdin: bool,
     /// The whole closure
     #[arg(short, long)]
     pub(crate) recursive: bool,
     /// Print as JSON
     #[arg(long)]
     pub(crate) json: bool,
+    /// The form of the JSON; 2 has no store directory in front of names
+    #[arg(long, default_value = "1", value_name = "VERSION", value_parser = ["1", "2"])]
+    pub(crate) json_format: String,
     /// Print NAR sizes
     #[arg(short, long)]
     pub(crate) size: bool,
     /// Print the size of each closure
     #[arg(short = 'S', long)]
     pub(crate) closure_size: bool,
+    /// Print sizes with units
+    #[arg(short, long)]
+    pub(crate) human_readable: bool,
+    /// Print signatures and content addresses
+    #[arg(long)]
+    pub(crate) sigs: bool,
+    /// Print help
+    #[arg(long, action = clap::ArgAction::Help)]
+    help: Option<bool>,
 }

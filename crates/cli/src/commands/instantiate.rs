@@ -15,7 +15,10 @@ use crate::session::Session;
 use crate::value_output::{self, Style};
 
 pub(crate) fn run(common: &Common, args: &Instantiate) -> Result<(), Failure> {
-    let common = &args.mode.apply(common);
+    let mut common = args.mode.apply(common);
+    // nix-instantiate evaluates so without looking into the store.
+    common.trust_store_paths = args.eval && !args.mode.read_write_mode;
+    let common = &common;
     if args.find_file {
         return find_file(common, args);
     }

@@ -200,7 +200,7 @@ fn append_context(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value>
                 ),
             )
         })?;
-        if !ev.settings.read_only {
+        if ev.settings.needs_store_paths() {
             ev.host
                 .realise(&[Requisite::Path(store_path.clone())])
                 .map_err(|error| EvalError::host(attr.pos, &error))?;

@@ -11,8 +11,8 @@ use crate::Evaluator;
 use crate::attrs::AttrsBuilder;
 use crate::derivation::FETCHURL_PATH;
 use crate::error::{EvalError, Result};
-use crate::eval::Coercion;
-use crate::host::{FileType, HostError};
+use crate::eval::{Coercion, FileError, Links};
+use crate::host::{FileType, Host};
 use crate::position::Pos;
 use crate::settings::SearchPathEntry;
 use crate::string::{ContextElem, ContextSet, Str};
@@ -58,9 +58,9 @@ impl Evaluator {
     /// The file that a path argument names, which may be read, and its contents.
     pub(super) fn read_path(&mut self, path: Value, pos: Pos) -> Result<(PathBuf, Vec<u8>)> {
         let path = self.readable_path(path, pos)?;
-        match self.host.read_file(&path) {
+        match self.with_file(&path, Links::All, Host::read_file) {
             Ok(contents) => Ok((path, contents)),
-            Err(error) => Err(self.unreadable(&path, &error, pos)),
+            Err(error) => Err(self.unreadable(&path, error, pos)),
         }
     }
 
@@ -71,25 +71,8 @@ impl Evaluator {
         Ok(path)
     }
 
-    /// The error of a file or directory that could not be read; it names what links in the path lead to.
-    fn unreadable(&self, path: &Path, error: &HostError, pos: Pos) -> EvalError {
-        let real = self.without_links(path);
-        match self.host.file_type(&real) {
-            Ok(None) => EvalError::new(Pos::NONE, self.missing_contents(&real)),
-            // The number of bytes is that of a buffer.
-            Ok(Some(FileType::Directory)) => EvalError::new(
-                pos,
-                format!(
-                    "read of 4096 bytes: Is a directory\nhint: '{}' is a directory, not a file",
-                    real.display()
-                ),
-            ),
-            _ => EvalError::new(pos, error.to_string()),
-        }
-    }
-
     /// The error of a directory that could not be read.
-    fn unreadable_dir(&self, path: &Path, error: &HostError, pos: Pos) -> EvalError {
+    fn unreadable_dir(&self, path: &Path, error: FileError, pos: Pos) -> EvalError {
         let real = self.without_links(path);
         match self.host.file_type(&real) {
             Ok(Some(FileType::Regular)) => EvalError::new(
@@ -99,15 +82,8 @@ impl Evaluator {
                     self.shown_file(&real)
                 ),
             ),
-            Ok(None) => self.unreadable(path, error, pos),
-            _ => EvalError::new(pos, error.to_string()),
+            _ => self.unreadable(path, error, pos),
         }
-    }
-
-    fn file_type(&self, path: &Path, pos: Pos) -> Result<Option<FileType>> {
-        self.host
-            .file_type(path)
-            .map_err(|error| EvalError::new(pos, error.to_string()))
     }
 }
 
@@ -147,9 +123,10 @@ fn references_in(ev: &Evaluator, path: &Path, contents: &[u8]) -> Vec<StorePath>
 fn read_file_type(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let path = ev.coerce_to_real_path(args[0], pos, REALISING)?;
     ev.check_link_readable(&path, pos)?;
-    match ev.file_type(&path, pos)? {
-        Some(kind) => Ok(ev.string(kind.name().as_bytes())),
-        None => Err(EvalError::new(pos, ev.missing_file(&path))),
+    match ev.with_file(&path, Links::BeforeLast, Host::file_type) {
+        Ok(Some(kind)) => Ok(ev.string(kind.name().as_bytes())),
+        Ok(None) => Err(EvalError::new(pos, ev.missing_file(&path))),
+        Err(error) => Err(EvalError::new(pos, error.into_reason().to_string())),
     }
 }
 
@@ -162,9 +139,9 @@ fn read_dir(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     {
         return Ok(*entries);
     }
-    let entries = match ev.host.read_dir(&path) {
+    let entries = match ev.with_file(&path, Links::All, Host::read_dir) {
         Ok(entries) => entries,
-        Err(error) => return Err(ev.unreadable_dir(&path, &error, pos)),
+        Err(error) => return Err(ev.unreadable_dir(&path, error, pos)),
     };
     let mut attrs = AttrsBuilder::with_capacity(entries.len());
     let mut all = true;
@@ -202,18 +179,29 @@ fn path_exists(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     if readable.is_err() {
         return Ok(Value::FALSE);
     }
-    let mut found = ev.file_type(&path, pos)?;
-    if directory && found == Some(FileType::Symlink) {
-        found = match ev.host.canonicalise(&path) {
-            Ok(target) => ev.file_type(&target, pos)?,
-            Err(_) => None,
-        };
-    }
-    Ok(Value::bool(if directory {
-        found == Some(FileType::Directory)
+    let found = if directory {
+        ev.with_file(&path, Links::All, |host, path| {
+            let found = host.file_type(path)?;
+            match found {
+                Some(FileType::Symlink) => match host.canonicalise(path) {
+                    Ok(target) => host.file_type(&target),
+                    // It leads nowhere, or on and on.
+                    Err(error) => Err(error),
+                },
+                _ => Ok(found),
+            }
+        })
     } else {
-        found.is_some()
-    }))
+        ev.with_file(&path, Links::BeforeLast, Host::file_type)
+    };
+    match found {
+        Ok(found) => Ok(Value::bool(match directory {
+            true => found == Some(FileType::Directory),
+            false => found.is_some(),
+        })),
+        Err(FileError::Path(error)) => Err(ev.misleading(&path, &error)),
+        Err(FileError::File(error)) => Err(EvalError::new(pos, error.to_string())),
+    }
 }
 
 fn get_env(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {

@@ -124,8 +124,22 @@ fn concatenated(ev: &Evaluator, lists: &[List]) -> Result<Value> {
         (Some(left), Some(right), None) => ev.list_of_both(*left, *right),
         _ => {
             let len = lists.iter().map(|list| list.len()).sum();
-            let elements = lists.iter().flat_map(|list| list.as_slice()).copied();
-            ev.long_list(len, elements)
+            let longest = lists.iter().enumerate().max_by_key(|(_, list)| list.len());
+            let all = |lists: &[List]| -> Vec<Value> {
+                let elements = lists.iter().flat_map(|list| list.as_slice());
+                elements.copied().collect()
+            };
+            match longest {
+                // Perhaps one that grows: there may be room beside its elements.
+                Some((at, &longest)) if longest.len() > len / 2 => {
+                    let (before, after) = (all(&lists[..at]), all(&lists[at + 1..]));
+                    ev.list_around(&before, longest, &after)
+                }
+                _ => {
+                    let elements = lists.iter().flat_map(|list| list.as_slice()).copied();
+                    ev.long_list(len, elements)
+                }
+            }
         }
     }
 }

@@ -7,6 +7,7 @@ use xbuild_store_model::store_path::{hash_placeholder, make_fixed_output_path, m
 use xbuild_store_model::{FileIngestionMethod, Hash, HashAlgo, STORE_DIR, StorePath};
 
 use crate::error::{EvalError, Result};
+use crate::eval::{Links, directory_contents};
 use crate::host::{FileType, HostError, Requisite};
 use crate::position::Pos;
 use crate::string::{ContextElem, ContextSet};
@@ -100,7 +101,7 @@ fn store_path(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
         };
         EvalError::new(pos, message)
     })?;
-    if !ev.settings.read_only {
+    if ev.settings.needs_store_paths() {
         ev.host
             .realise(&[Requisite::Path(store_path.clone())])
             .map_err(|error| EvalError::host(Pos::NONE, &error))?;
@@ -160,6 +161,7 @@ fn to_file(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
 struct Source {
     path: Vec<u8>,
     name: String,
+    context: ContextSet,
     filter: Option<Value>,
     method: FileIngestionMethod,
     expected: Option<Hash>,
@@ -167,7 +169,8 @@ struct Source {
 
 fn filter_source(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
     let what = "while evaluating the second argument (the path to filter) passed to 'builtins.filterSource'";
-    let path = ev.coerce_to_path(args[1], pos, &mut ContextSet::new(), what)?;
+    let mut context = ContextSet::new();
+    let path = ev.coerce_to_path(args[1], pos, &mut context, what)?;
     let filter = ev.force_function(
         args[0],
         pos,
@@ -180,6 +183,7 @@ fn filter_source(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> 
         &Source {
             path,
             name,
+            context,
             filter: Some(filter),
             method,
             expected: None,
@@ -195,14 +199,13 @@ fn path(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
         "while evaluating the argument passed to 'builtins.path'",
     )?;
     let (mut path, mut name, mut filter, mut expected) = (None, String::new(), None, None);
+    let mut context = ContextSet::new();
     let mut method = FileIngestionMethod::NixArchive;
     for attr in attrs.iter() {
         match ev.symbols.name(attr.name) {
             b"path" => {
                 let what = "while evaluating the 'path' attribute passed to 'builtins.path'";
-                let mut context = ContextSet::new();
-                let text = ev.coerce_to_path(attr.value, attr.pos, &mut context, what)?;
-                path = Some(ev.realise_text(&text, &context, attr.pos)?);
+                path = Some(ev.coerce_to_path(attr.value, attr.pos, &mut context, what)?);
             }
             b"name" => {
                 let what = "while evaluating the `name` attribute passed to builtins.path";
@@ -245,6 +248,7 @@ fn path(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
         &Source {
             path,
             name,
+            context,
             filter,
             method,
             expected,
@@ -260,6 +264,7 @@ fn add_source(ev: &mut Evaluator, source: &Source, pos: Pos) -> Result<Value> {
 
 fn add_source_inner(ev: &mut Evaluator, source: &Source, pos: Pos) -> Result<Value> {
     let failed = |message: String| EvalError::new(Pos::NONE, message);
+    let place = ev.realise_text(&source.path, &source.context, Pos::NONE)?;
     let expected = match &source.expected {
         Some(hash) => Some(
             make_fixed_output_path(source.method, hash, &source.name, &BTreeSet::new(), false)
@@ -275,20 +280,23 @@ fn add_source_inner(ev: &mut Evaluator, source: &Source, pos: Pos) -> Result<Val
     {
         return Ok(ev.store_path_value(expected));
     }
-    let path = crate::eval::as_path(&source.path);
+    let path = crate::eval::as_path(&place);
     ev.check_readable(path, pos)?;
-    let real = ev.without_links(path);
-    if ev
-        .host
-        .file_type(&real)
-        .map_err(|error| failed(error.to_string()))?
-        .is_none()
-    {
-        return Err(failed(ev.missing_file(&real)));
+    let path = ev
+        .resolve_links(path, Links::All)
+        .map_err(|error| failed(error.to_string()))?;
+    match ev.host.file_type(&path) {
+        Ok(None) => return Err(failed(ev.missing_file(&path))),
+        Ok(Some(FileType::Directory)) if source.method == FileIngestionMethod::Flat => {
+            return Err(failed(directory_contents(&path)));
+        }
+        Ok(Some(_)) => {}
+        Err(error) => return Err(failed(error.to_string())),
     }
+    // What lies in the store is to be known by its name there.
     let path = ev
         .host
-        .canonicalise(path)
+        .canonicalise(&path)
         .map_err(|error| failed(error.to_string()))?;
 
     // The filter's own failure is more than the text that the host could hand back.

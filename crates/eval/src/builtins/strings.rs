@@ -3,7 +3,7 @@
 use super::string_ops;
 use crate::Evaluator;
 use crate::error::{EvalError, Result};
-use crate::eval::Coercion;
+use crate::eval::{Coercion, Text};
 use crate::position::Pos;
 use crate::string::ContextSet;
 use crate::value::{Builtin, Value};
@@ -37,33 +37,29 @@ pub(super) static TABLE: &[Builtin] = &[
 ];
 
 fn concat_strings_sep(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
-    let mut context = ContextSet::new();
     let separator = ev.force_string(
         args[0],
         pos,
         "while evaluating the first argument (the separator string) passed to builtins.concatStringsSep",
     )?;
-    context.add(separator.context());
     let list = ev.force_list(
         args[1],
         pos,
         "while evaluating the second argument (the list of strings to concat) passed to builtins.concatStringsSep",
     )?;
-    let mut text = Vec::new();
-    for (index, &element) in list.as_slice().iter().enumerate() {
-        if index > 0 {
-            text.extend_from_slice(separator.bytes());
+    let what = "while evaluating one element of the list of strings to concat passed to builtins.concatStringsSep";
+    ev.join(|ev, joining, context| {
+        context.add(separator.context());
+        let separator = Text::Heap(separator);
+        for (index, &element) in list.as_slice().iter().enumerate() {
+            if index > 0 {
+                ev.add_piece(joining, &separator);
+            }
+            let piece = ev.coerce_to_string(element, pos, context, Coercion::INTERPOLATE, what)?;
+            ev.add_piece(joining, &piece);
         }
-        let part = ev.coerce_to_string(
-            element,
-            pos,
-            &mut context,
-            Coercion::INTERPOLATE,
-            "while evaluating one element of the list of strings to concat passed to builtins.concatStringsSep",
-        )?;
-        text.extend_from_slice(part.bytes());
-    }
-    Ok(ev.string_with(&text, &context))
+        Ok(())
+    })
 }
 
 fn replace_strings(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {

@@ -118,6 +118,22 @@ impl Evaluator {
         Ok(Value::from(all))
     }
 
+    /// A list with elements before and after it; making it can be interrupted.
+    ///
+    /// # Errors
+    ///
+    /// If it was.
+    pub(crate) fn list_around(
+        &self,
+        before: &[Value],
+        middle: List,
+        after: &[Value],
+    ) -> Result<Value> {
+        let all = self.heap.list_around(before, middle, after);
+        self.check_interrupted()?;
+        Ok(Value::from(all))
+    }
+
     /// Forces everything inside as well.
     ///
     /// # Errors

@@ -8,9 +8,12 @@ mod coerce;
 mod compare;
 mod force;
 mod interpret;
+mod joining;
+mod links;
 mod operators;
 mod paths;
 mod search_path;
+mod update;
 
 use std::cell::RefCell;
 use std::path::PathBuf;
@@ -30,6 +33,7 @@ use crate::globals;
 use crate::heap::Heap;
 use crate::host::Host;
 use crate::known::Known;
+use crate::merge::Merger;
 use crate::origin::Origin;
 use crate::parse_ahead::ParseAhead;
 use crate::position::{Pos, Positions};
@@ -39,7 +43,7 @@ use crate::string::{Context, ContextElem, ContextSet};
 use crate::value::Value;
 
 pub use coerce::{Coercion, Text, canonical_path};
-pub(crate) use paths::MAX_LINKS;
+pub(crate) use links::{FileError, Links, MAX_LINKS, directory_contents};
 pub use paths::as_path;
 pub use search_path::{channel_url, is_pseudo_url, strip_search_prefix};
 
@@ -91,6 +95,8 @@ pub struct Evaluator {
     pub(crate) parse_ahead: Option<ParseAhead>,
     /// The begins of the strings that are being put together, one after the other.
     pub(crate) text: Vec<u8>,
+    /// What merges the operands of chains of `//`.
+    pub(crate) merger: Merger,
     /// Why an argument that was evaluated ahead has no value, until the function asks for it.
     pub(crate) failed: Option<crate::error::EvalError>,
     /// How many function calls are active.
@@ -131,6 +137,7 @@ impl Evaluator {
             start_time: None,
             parse_ahead: None,
             text: Vec::new(),
+            merger: Merger::default(),
             failed: None,
             depth: 0,
             stack_limit: stack::limit(),

@@ -3,18 +3,12 @@
 use super::Evaluator;
 use super::coerce::{Coercion, Text, canonical_path};
 use super::interpret::NOT;
-use crate::attrs::Attrs;
-use crate::code::{BinaryCode, Code, CodeRef, Operator};
+use crate::code::{BinaryCode, CodeRef, Operator};
 use crate::error::{EvalError, Result};
 use crate::heap::Env;
 use crate::position::Pos;
-use crate::string::{ContextSet, Str};
+use crate::string::ContextSet;
 use crate::value::{Value, ValueKind};
-
-/// How much room is kept for the texts that are being put together.
-const TEXT_KEPT: usize = 64 << 10;
-/// A string of so many bytes is worth a look whether the other parts can be put beside it.
-const LONG_PART: usize = 1024;
 
 /// Whether a forced value is an integer or a float.
 #[inline]
@@ -339,46 +333,15 @@ impl Evaluator {
         parts: &'static [(CodeRef, Pos)],
         env: Env,
     ) -> Result<Value> {
-        let mut context = ContextSet::new();
-        let start = self.text.len();
-        // Not copied twice, and perhaps not at all: a text, and where it belongs.
-        let mut long: Option<(Str, usize)> = None;
-        for (part, pos) in parts {
-            let text = self.eval_operand(part, env).and_then(|value| {
-                self.coerce_to_string(value, *pos, &mut context, Coercion::INTERPOLATE, SEGMENT)
-            });
-            match text {
-                Ok(Text::Heap(text))
-                    if text.len() >= LONG_PART
-                        && long.is_none_or(|(other, _)| text.len() > other.len()) =>
-                {
-                    if let Some((other, at)) = long {
-                        self.text.splice(at..at, other.bytes().iter().copied());
-                    }
-                    long = Some((text, self.text.len()));
-                }
-                Ok(text) => self.text.extend_from_slice(text.bytes()),
-                Err(error) => {
-                    self.text.truncate(start);
-                    return Err(error);
-                }
+        self.join(|ev, joining, context| {
+            for (part, pos) in parts {
+                let value = ev.eval_operand(part, env)?;
+                let text =
+                    ev.coerce_to_string(value, *pos, context, Coercion::INTERPOLATE, SEGMENT)?;
+                ev.add_piece(joining, &text);
             }
-        }
-        let context = context.finish(self.heap);
-        let rest = &self.text[start..];
-        let value = Value::from(match long {
-            None => self.heap.array(context, rest),
-            Some((all, _)) if rest.is_empty() && all.context() == context => all,
-            Some((long, at)) => {
-                let (before, after) = rest.split_at(at - start);
-                self.heap.enclosed(context, before, long.into(), after)
-            }
-        });
-        self.text.truncate(start);
-        if start == 0 && self.text.capacity() > TEXT_KEPT {
-            self.text = Vec::new();
-        }
-        Ok(value)
+            Ok(())
+        })
     }
 
     #[inline(never)]
@@ -401,36 +364,6 @@ impl Evaluator {
             )?);
         }
         self.finish_path(&texts, &context, pos)
-    }
-
-    #[inline(never)]
-    fn update(&mut self, code: &'static BinaryCode, env: Env) -> Result<Value> {
-        let [left_pos, right_pos] = code.operands;
-        let what = "in the right operand of the update (//) operator";
-        let right = self.updated(code.right, env, right_pos, what)?;
-        let what = "in the left operand of the update (//) operator";
-        let left = self.updated(code.left, env, left_pos, what)?;
-        Ok(Value::from(left.update(self.heap, right)))
-    }
-
-    /// An operand of `//`. If it is one itself, its own operands tell enough.
-    fn updated(&mut self, operand: CodeRef, env: Env, pos: Pos, what: &str) -> Result<Attrs> {
-        let found = self.eval(operand, env);
-        if let Ok(value) = found
-            && let Some(attrs) = value.as_attrs()
-        {
-            return Ok(attrs);
-        }
-        let error = match found {
-            Ok(value) => self.type_error("a set", value, Pos::NONE),
-            Err(error) => error,
-        };
-        let is_update = matches!(operand, Code::Binary(inner) if inner.op == Operator::Update);
-        Err(if is_update {
-            error
-        } else {
-            error.around(pos, what)
-        })
     }
 
     #[inline(never)]

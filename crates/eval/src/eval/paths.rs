@@ -1,28 +1,20 @@
 //! Paths: copying into the store, and what must be built before it can be read.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use xbuild_store_model::store_path::downstream_placeholder;
 use xbuild_store_model::{FileIngestionMethod, HashAlgo, StorePath};
 use xbuild_syntax::symbol::Symbol;
 
 use super::Evaluator;
+use super::links::Links;
 use crate::error::{EvalError, Result};
-use crate::host::{FileType, Requisite};
+use crate::host::{HostError, Requisite};
 use crate::position::Pos;
 use crate::string::{ContextElem, ContextSet};
 use crate::value::Value;
-
-/// The names in a path, and the steps upwards.
-fn components(path: &Path) -> impl DoubleEndedIterator<Item = OsString> {
-    path.components().filter_map(|component| match component {
-        Component::Normal(name) => Some(name.to_owned()),
-        Component::ParentDir => Some("..".into()),
-        _ => None,
-    })
-}
 
 /// A path of bytes as one of the standard library.
 #[must_use]
@@ -30,44 +22,7 @@ pub fn as_path(bytes: &[u8]) -> &Path {
     Path::new(OsStr::from_bytes(bytes))
 }
 
-/// How many symlinks are followed for one path before they are taken for a loop (as Nix does).
-pub(crate) const MAX_LINKS: usize = 1024;
-
 impl Evaluator {
-    /// The path with what its links lead to, whether that exists or not, as messages name it.
-    pub(crate) fn without_links(&self, path: &Path) -> PathBuf {
-        let mut rest: Vec<OsString> = components(path).rev().collect();
-        let mut real = PathBuf::from("/");
-        let mut links = 0;
-        while let Some(name) = rest.pop() {
-            if name == ".." {
-                real.pop();
-                continue;
-            }
-            let next = real.join(&name);
-            match self.host.file_type(&next) {
-                Ok(Some(FileType::Symlink)) if links < MAX_LINKS => {
-                    links += 1;
-                    let target = self.host.read_link(&next).unwrap_or_default();
-                    if target.is_absolute() {
-                        real = PathBuf::from("/");
-                    }
-                    rest.extend(components(&target).rev());
-                }
-                _ => real = next,
-            }
-        }
-        real
-    }
-
-    /// The same with the last component as it is.
-    pub(crate) fn without_links_before(&self, path: &Path) -> PathBuf {
-        match (path.parent(), path.file_name()) {
-            (Some(parent), Some(name)) => self.without_links(parent).join(name),
-            _ => path.to_owned(),
-        }
-    }
-
     /// Copies a file tree into the store as interpolating a path does (name: the last component; recursive; SHA-256),
     /// once per evaluation. Gives the symbol of the store path (`/nix/store/…`).
     ///
@@ -90,26 +45,17 @@ impl Evaluator {
         let name = source
             .file_name()
             .map_or_else(|| "source".into(), OsStr::to_string_lossy);
-        match self.host.file_type(source) {
-            Ok(Some(_)) => {}
-            Ok(None) => {
-                let real = self.without_links_before(source);
-                return Err(EvalError::new(Pos::NONE, self.missing_file(&real)));
-            }
-            Err(error) => return Err(EvalError::new(Pos::NONE, error.to_string())),
-        }
-        let added = self.host.add_path(
-            &name,
-            source,
-            FileIngestionMethod::NixArchive,
-            HashAlgo::Sha256,
-            None,
-            None,
-        );
-        let store_path = match added {
-            Ok(store_path) => store_path,
-            Err(error) => return Err(EvalError::new(Pos::NONE, error.to_string())),
+        let failed = |error: HostError| EvalError::new(Pos::NONE, error.to_string());
+        let found = self.with_file(source, Links::BeforeLast, |host, source| {
+            Ok(host.file_type(source)?.map(|_| source.to_owned()))
+        });
+        let Some(place) = found.map_err(|error| failed(error.into_reason()))? else {
+            let real = self.without_links_before(source);
+            return Err(EvalError::new(Pos::NONE, self.missing_file(&real)));
         };
+        let (method, algo) = (FileIngestionMethod::NixArchive, HashAlgo::Sha256);
+        let added = self.host.add_path(&name, &place, method, algo, None, None);
+        let store_path = added.map_err(failed)?;
         self.allow(Path::new(&store_path.to_string()));
         let symbol = self.symbols.intern(store_path.to_string().as_bytes());
         self.copied.insert(path.to_owned(), symbol);
@@ -124,8 +70,10 @@ impl Evaluator {
     pub fn coerce_to_real_path(&mut self, value: Value, pos: Pos, what: &str) -> Result<PathBuf> {
         let mut context = ContextSet::new();
         let path = self.coerce_to_path(value, pos, &mut context, what)?;
-        let path = self.realise_text(&path, &context, pos)?;
-        Ok(as_path(&path).to_owned())
+        let realised = self
+            .realise_text(&path, &context, Pos::NONE)
+            .map_err(|error| self.in_path(error, as_path(&path)))?;
+        Ok(as_path(&realised).to_owned())
     }
 
     /// Has everything of a text's context built or fetched (import from derivation). Gives the text with the paths of what was

@@ -43,6 +43,13 @@ impl Heap {
             elements: self.joined((), left.elements.into(), right.elements.into()),
         }
     }
+
+    /// A list with elements before and after it.
+    pub fn list_around(self, before: &[Value], middle: List, after: &[Value]) -> List {
+        List {
+            elements: self.enclosed((), before, middle.elements.into(), after),
+        }
+    }
 }
 
 impl List {

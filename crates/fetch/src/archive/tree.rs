@@ -154,14 +154,18 @@ impl Tree {
         Ok(())
     }
 
-    /// Another name for the file at `target`.
+    /// Another name for the file or symbolic link at `target`.
     pub(crate) fn hard_link(
         &mut self,
         path: &EntryPath,
         target: &EntryPath,
     ) -> Result<(), UnpackError> {
         self.parents(path)?;
-        let Some((node @ Node::File { .. }, _)) = self.nodes.get(target).cloned() else {
+        let node = self.nodes.get(target).map(|(node, _)| node.clone());
+        if let Some(Node::Symlink(leads_to)) = &node {
+            return self.symlink(path, leads_to);
+        }
+        let Some(node @ Node::File { .. }) = node else {
             let reason = format!(
                 "it is a hard link to '{}', and no such file was unpacked before it",
                 target.display()

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use xbuild_derivation::Derivation;
 use xbuild_eval::host::{
     DirState, FetchUrl, FetchedTree, FileType, Host, HostError, HostResult, Origin, PathFilter,
-    Registries, Requisite,
+    Registries, Requisite, read_contents,
 };
 use xbuild_fetch::{FetchError, Fetcher};
 use xbuild_flake_ref::Input;
@@ -140,10 +140,6 @@ fn added_error(source: &Path, error: xbuild_store::Error) -> HostError {
     }
 }
 
-fn read_error(path: &Path, error: &std::io::Error) -> HostError {
-    HostError::new(format!("cannot read '{}': {error}", path.display()))
-}
-
 impl StoreHost {
     fn write_derivations(&self) -> HostResult<()> {
         Ok(self.derivations.borrow().flush()?)
@@ -170,7 +166,7 @@ impl StoreHost {
 
 impl Host for StoreHost {
     fn read_file(&self, path: &Path) -> HostResult<Vec<u8>> {
-        fs::read(self.resolve(path, true)?).map_err(|error| read_error(path, &error))
+        read_contents(&self.resolve(path, true)?).map_err(|error| HostError::opening(path, &error))
     }
 
     fn is_plain(&self, path: &Path) -> bool {
@@ -178,22 +174,15 @@ impl Host for StoreHost {
     }
 
     fn read_dir(&self, path: &Path) -> HostResult<Vec<(OsString, FileType)>> {
-        let entries = fs::read_dir(self.resolve(path, true)?).map_err(|error| {
-            // In Nix's words, which have no number in them.
-            let text = error.to_string();
-            let text = text.split(" (os error").next().unwrap_or_default();
-            HostError::new(format!(
-                "cannot read directory \"{}\": {text}",
-                path.display()
-            ))
-        })?;
-        entries
+        let failed = |error: std::io::Error| HostError::reading_dir(path, &error);
+        fs::read_dir(self.resolve(path, true)?)
+            .map_err(failed)?
             .map(|entry| {
                 let entry = entry?;
                 Ok((entry.file_name(), entry.file_type()?.into()))
             })
             .collect::<std::io::Result<_>>()
-            .map_err(|error| read_error(path, &error))
+            .map_err(failed)
     }
 
     fn dir_state(&self, path: &Path) -> Option<DirState> {
@@ -214,12 +203,13 @@ impl Host for StoreHost {
             {
                 Ok(None)
             }
-            Err(error) => Err(read_error(path, &error)),
+            Err(error) => Err(HostError::status(path, &error)),
         }
     }
 
     fn read_link(&self, path: &Path) -> HostResult<PathBuf> {
-        fs::read_link(self.resolve(path, false)?).map_err(|error| read_error(path, &error))
+        fs::read_link(self.resolve(path, false)?)
+            .map_err(|error| HostError::reading_link(path, &error))
     }
 
     fn canonicalise(&self, path: &Path) -> HostResult<PathBuf> {
@@ -227,10 +217,11 @@ impl Host for StoreHost {
         if self.store.logical(&walked).is_some() {
             return match fs::symlink_metadata(self.locate(&walked)) {
                 Ok(_) => Ok(walked),
-                Err(error) => Err(read_error(path, &error)),
+                Err(error) => Err(HostError::status(path, &error)),
             };
         }
-        let canonical = fs::canonicalize(&walked).map_err(|error| read_error(path, &error))?;
+        let canonical =
+            fs::canonicalize(&walked).map_err(|error| HostError::status(path, &error))?;
         // An out-link leads to the physical store, but a program's paths are logical.
         Ok(match self.store.logical(&canonical) {
             Some((store_path, rest)) => PathBuf::from(store_path.to_string()).join(rest),

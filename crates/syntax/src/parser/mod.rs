@@ -46,7 +46,7 @@ pub struct Features<'h> {
     pub pipe_operators: bool,
     /// The home directory, for `~/…`; without one (pure mode) such paths are an error.
     pub home: Option<&'h Path>,
-    /// What is discouraged; without, nothing is looked for.
+    /// What is discouraged; without, nothing is told.
     pub lints: Option<&'h Lints>,
 }
 

@@ -174,9 +174,7 @@ pub(super) fn delete(
 ) -> Result<(), Failure> {
     let mut names = names.to_vec();
     if stdin {
-        let text = std::io::read_to_string(std::io::stdin())
-            .map_err(|error| Failure::text(format!("cannot read standard input: {error}")))?;
-        names.extend(text.split_whitespace().map(str::to_owned));
+        names.extend(installable::names_from_stdin()?);
     }
     let mut paths: Vec<StorePath> = names
         .iter()

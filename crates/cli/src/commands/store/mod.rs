@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use xbuild_realise::Error;
-use xbuild_store_model::{FileIngestionMethod, HashAlgo};
+use xbuild_store_model::{ContentAddressMethod, HashAlgo};
 
 use crate::args::{Common, StoreCommand};
 use crate::failure::Failure;
@@ -48,7 +48,22 @@ pub(crate) fn run(common: &Common, args: &StoreCommand) -> Result<(), Failure> {
             name,
             mode,
             hash_algo,
-        } => add(&session, paths, name.as_deref(), mode, hash_algo),
+            dry_run,
+        } => {
+            let method = match mode.as_str() {
+                "flat" => ContentAddressMethod::FLAT,
+                "text" => ContentAddressMethod::Text,
+                _ => ContentAddressMethod::NIX_ARCHIVE,
+            };
+            add(
+                &session,
+                paths,
+                name.as_deref(),
+                method,
+                hash_algo,
+                *dry_run,
+            )
+        }
         StoreCommand::Cat { path } => contents::cat(&session, path),
         StoreCommand::Ls(args) => contents::ls(&session, args),
         StoreCommand::Optimise { json } => optimise(&session, *json),
@@ -69,17 +84,13 @@ fn add(
     session: &Session,
     paths: &[PathBuf],
     name: Option<&str>,
-    mode: &str,
+    method: ContentAddressMethod,
     algo: &str,
+    dry_run: bool,
 ) -> Result<(), Failure> {
     let algo: HashAlgo = algo
         .parse()
         .map_err(|error| Failure::text(format!("--hash-algo: {error}")))?;
-    let method = if mode == "flat" {
-        FileIngestionMethod::Flat
-    } else {
-        FileIngestionMethod::NixArchive
-    };
     if name.is_some() && paths.len() > 1 {
         return Err(Failure::text("--name is for one PATH, not for several"));
     }
@@ -98,10 +109,14 @@ fn add(
                 path.display()
             ))
         })?;
-        let added = session
-            .store
-            .add_path(&name, path, method, algo, None, None)
-            .map_err(Error::from)?;
+        let added = if dry_run {
+            xbuild_store::path_of(&name, path, method, algo)
+        } else {
+            session
+                .store
+                .add_path(&name, path, method, algo, None, None)
+        };
+        let added = added.map_err(Error::from)?;
         output::line(added.to_string())?;
     }
     Ok(())
