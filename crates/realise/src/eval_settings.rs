@@ -6,7 +6,7 @@ use xbuild_eval::settings::LintLevels;
 use crate::settings::SettingError;
 
 /// How expressions are evaluated. The defaults are Nix's.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct EvalSettings {
     /// `nix-path`: where `<…>` is looked up, as `NAME=PATH` or `PATH`; `NIX_PATH` takes its place.
     pub nix_path: Vec<String>,
@@ -30,24 +30,6 @@ pub struct EvalSettings {
     pub system: Option<String>,
     /// `lint-…`
     pub lints: LintLevels,
-}
-
-impl Default for EvalSettings {
-    fn default() -> Self {
-        Self {
-            nix_path: Vec::new(),
-            pure: false,
-            impure_flakes: false,
-            restrict: false,
-            allowed_uris: Vec::new(),
-            allow_import_from_derivation: None,
-            trace_import_from_derivation: false,
-            trace_verbose: false,
-            abort_on_warn: false,
-            system: None,
-            lints: LintLevels::default(),
-        }
-    }
 }
 
 /// The keys of [`EvalSettings`] that are on or off.
