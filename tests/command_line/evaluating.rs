@@ -66,6 +66,18 @@ for_each_user! {
     }
 
     /// The same `.drv` paths, whatever the way to name them.
+    /// What `flake show` would have to build for is omitted, unless building is asked for.
+    fn showing_what_needs_a_build(world) {
+        world.write("ifd/flake.nix", r#"{ outputs = { self }: { packages.x86_64-linux = {
+          built = import (import ./run.nix "imported" "echo 'derivation { name = \"told\"; system = \"x86_64-linux\"; builder = \"b\"; }' >$out" { });
+          plain = import ./run.nix "plain" "" { };
+        }; }; nixConfig.allow-import-from-derivation = true; }"#);
+        world.shell("cp -r run.nix tools ifd").succeeds();
+        let show = |more: &[&str]| world.xbuild(&[&["flake", "show", "--json", "path:./ifd"], more].concat()).succeeds().stdout;
+        assert!(!show(&[]).contains("told"));
+        assert!(show(&["--allow-import-from-derivation"]).contains("\"name\":\"told\""));
+    }
+
     fn same_as_stock_nix(world) {
         world.write(
             "default.nix",

@@ -222,7 +222,9 @@ pub(crate) fn lock(
         }
     }
     // What is about evaluation; the store and the sandbox are open already.
-    ev.settings.allow_import_from_derivation = settings.eval.allow_import_from_derivation;
+    if let Some(allowed) = settings.eval.allow_import_from_derivation {
+        ev.settings.allow_import_from_derivation = allowed;
+    }
     ev.settings.trace_verbose = settings.eval.trace_verbose;
     ev.settings.abort_on_warn = settings.eval.abort_on_warn;
     for feature in settings.experimental_features {

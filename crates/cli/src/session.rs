@@ -338,7 +338,7 @@ impl Session {
             restrict: chosen.restrict,
             allowed_uris: chosen.allowed_uris.clone(),
             system: system.clone(),
-            allow_import_from_derivation: chosen.allow_import_from_derivation,
+            allow_import_from_derivation: chosen.allow_import_from_derivation.unwrap_or(true),
             trace_import_from_derivation: chosen.trace_import_from_derivation,
             max_call_depth: u32::try_from(self.settings.max_call_depth).unwrap_or(u32::MAX),
             trace_verbose: chosen.trace_verbose,

@@ -56,6 +56,8 @@ struct Queue {
     active: usize,
     summary: Summary,
     error: Option<Error>,
+    /// How many may still have workers.
+    drivers: usize,
 }
 
 struct Shared<'s> {
@@ -71,7 +73,7 @@ struct Shared<'s> {
 ///
 /// # Errors
 ///
-/// If a worker cannot be started or a line not be written. What goes wrong with an attribute is told in its line.
+/// If no worker can be started or a line not be written. What goes wrong with an attribute is told in its line.
 pub fn run(workers: usize, start: &Start<'_>, sink: &Sink<'_>) -> Result<Summary, Error> {
     let root = Task {
         path: Vec::new(),
@@ -79,6 +81,7 @@ pub fn run(workers: usize, start: &Start<'_>, sink: &Sink<'_>) -> Result<Summary
     };
     let queue = Queue {
         tasks: VecDeque::from([root]),
+        drivers: workers.max(1),
         ..Queue::default()
     };
     let shared = Shared {
@@ -182,6 +185,16 @@ impl Shared<'_> {
         written
     }
 
+    /// There can be no worker: that fails only if there is no other one either.
+    fn resign(&self, error: Error) -> Result<(), Error> {
+        let mut queue = self.lock();
+        queue.drivers -= 1;
+        if queue.drivers == 0 {
+            return Err(error);
+        }
+        Ok(())
+    }
+
     /// Keeps one worker process busy, and replaces it when it ends.
     fn drive(&self) -> Result<(), Error> {
         let mut worker: Option<Worker> = None;
@@ -200,7 +213,7 @@ impl Shared<'_> {
                     Ok(worker) => worker,
                     Err(error) => {
                         self.give_back(tasks.into(), false);
-                        return Err(error);
+                        return self.resign(error);
                     }
                 },
             };
@@ -331,5 +344,40 @@ impl Worker {
             },
             Err(error) => format!("the worker process is lost: {error}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// Runs two drivers that get `available` workers, each of which finds three attributes that are nothing.
+    fn with_workers(available: usize) -> (Result<Summary, Error>, usize) {
+        let started = AtomicUsize::new(0);
+        let start = || {
+            if started.fetch_add(1, Ordering::SeqCst) >= available {
+                return Err(io::ErrorKind::OutOfMemory.into());
+            }
+            let script = r#"read -r root; echo '{"attrs":["a","b","c"]}'; while read -r batch; do echo '"nothing"'; done"#;
+            Command::new("sh")
+                .args(["-c", script])
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()
+        };
+        let summary = run(2, &start, &|_| Ok(()));
+        (summary, started.into_inner())
+    }
+
+    #[test]
+    fn fewer_workers_than_wanted() {
+        let (summary, _) = with_workers(1);
+        assert_eq!(summary.expect("one is enough"), Summary::default());
+        let (summary, tried) = with_workers(0);
+        assert!(matches!(summary, Err(Error::Start(_))), "{summary:?}");
+        assert_eq!(tried, 2);
     }
 }

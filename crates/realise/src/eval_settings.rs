@@ -6,7 +6,7 @@ use xbuild_eval::settings::LintLevels;
 use crate::settings::SettingError;
 
 /// How expressions are evaluated. The defaults are Nix's.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct EvalSettings {
     /// `nix-path`: where `<…>` is looked up, as `NAME=PATH` or `PATH`; `NIX_PATH` takes its place.
     pub nix_path: Vec<String>,
@@ -18,8 +18,8 @@ pub struct EvalSettings {
     pub restrict: bool,
     /// `allowed-uris`
     pub allowed_uris: Vec<String>,
-    /// `allow-import-from-derivation`
-    pub allow_import_from_derivation: bool,
+    /// `allow-import-from-derivation`, where something sets it: what it is by itself depends on the command.
+    pub allow_import_from_derivation: Option<bool>,
     /// `trace-import-from-derivation`
     pub trace_import_from_derivation: bool,
     /// `trace-verbose`
@@ -30,24 +30,6 @@ pub struct EvalSettings {
     pub system: Option<String>,
     /// `lint-…`
     pub lints: LintLevels,
-}
-
-impl Default for EvalSettings {
-    fn default() -> Self {
-        Self {
-            nix_path: Vec::new(),
-            pure: false,
-            impure_flakes: false,
-            restrict: false,
-            allowed_uris: Vec::new(),
-            allow_import_from_derivation: true,
-            trace_import_from_derivation: false,
-            trace_verbose: false,
-            abort_on_warn: false,
-            system: None,
-            lints: LintLevels::default(),
-        }
-    }
 }
 
 /// The keys of [`EvalSettings`] that are on or off.
@@ -105,7 +87,7 @@ impl EvalSettings {
                 self.impure_flakes = !on;
             }
             "restrict-eval" => self.restrict = on,
-            "allow-import-from-derivation" => self.allow_import_from_derivation = on,
+            "allow-import-from-derivation" => self.allow_import_from_derivation = Some(on),
             "trace-import-from-derivation" => self.trace_import_from_derivation = on,
             "trace-verbose" => self.trace_verbose = on,
             "abort-on-warn" => self.abort_on_warn = on,

@@ -133,8 +133,9 @@ fn run_show(
     let flags = lock_flags(lock)?;
     let json = with_evaluator_for(session, &inputs(), true, |ev, all| {
         let locked = flakes::lock(session, ev, all, &reference, &flags)?;
-        // To show something, nothing is built.
-        ev.settings.allow_import_from_derivation = false;
+        // To show something, nothing is built, unless the user has it so; what the flake says does not count.
+        let allowed = session.settings.eval.allow_import_from_derivation;
+        ev.settings.allow_import_from_derivation = allowed.unwrap_or(false);
         let mut not_printed = None;
         let mut tell = |told: show::Told| {
             match told {
