@@ -149,6 +149,21 @@ in { endless = run (toString endless) "" { }; } // builtins.listToAttrs (builtin
         assert!(found["bad"]["error"].is_string());
         let expected = world.xbuild(&["instantiate", "-E", &drv("two")]).succeeds();
         assert_eq!(found["more.two"]["drvPath"], expected.line());
+        // The ways of nix-eval-jobs to say so, and to choose; links keep what is found.
+        let ran = world.xbuild(&["eval-jobs", "--flake", &flake, "--select", "f: f.outputs.jobs // { i = builtins.throw (toString (builtins.attrNames f)); }", "--gc-roots-dir", "roots/drvs", "--show-input-drvs"]).succeeds();
+        let found = lines(&ran);
+        assert_eq!(found.keys().collect::<Vec<_>>(), ["bad", "i", "more.two", "one"]);
+        assert!(found["i"]["error"].as_str().unwrap().contains("inputs outputs"), "{}", found["i"]);
+        let links = std::fs::read_dir(world.path("roots/drvs")).unwrap();
+        let mut kept: Vec<_> = links.map(|link| format!("/nix/store/{}", link.unwrap().file_name().display())).collect();
+        kept.sort();
+        let mut told = vec![found["one"]["drvPath"].as_str().unwrap(), expected.line()];
+        told.sort_unstable();
+        assert_eq!(kept, told);
+        let ran = world.xbuild(&["eval-jobs", "--flake", &format!("{flake}#jobs"), "--select", "jobs: { inherit (jobs) one; }"]).succeeds();
+        assert_eq!(lines(&ran).keys().collect::<Vec<_>>(), ["one"]);
+        let ran = world.xbuild(&["eval-jobs", "--expr", "{ }", "--select", "x: throw \"unwanted\""]).succeeds();
+        assert!(lines(&ran)[""]["error"].as_str().unwrap().contains("unwanted"), "{}", ran.report());
         let ran = world.xbuild(&["eval-jobs", &format!("{flake}#nowhere")]).succeeds();
         assert!(lines(&ran)[""]["error"].as_str().unwrap().contains("nowhere"), "{}", ran.report());
         let ran = world.shell(&format!("printf '%s\\n' ':lf {flake}' 'jobs.one' ':lf ./nowhere' | \"$xbuild\" repl")).succeeds().says(&["Added", "nowhere"]);

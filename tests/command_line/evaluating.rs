@@ -54,6 +54,10 @@ for_each_user! {
         world.xbuild(&["eval", "nowhere.nix"]).fails(1).says(&["nowhere.nix"]);
         world.xbuild(&["eval", "--raw", "-E", "{ }"]).fails(1);
         world.xbuild(&["eval", "--json", "-E", "x: x"]).fails(1);
+        // What `nix eval` shows in its place fails where all is wanted.
+        world.write("part.nix", "{ a = throw \"inside\"; }");
+        assert_eq!(world.xbuild(&["eval", "-f", "part.nix"]).succeeds().line(), "{ a = «error: inside»; }");
+        world.xbuild(&["eval", "--strict", "-f", "part.nix"]).fails(1).says(&["inside"]);
         world.xbuild(&["eval", "-E", "<not-there>"]).fails(1).says(&["not-there"]);
         world.xbuild(&["eval", "--json", "--raw", "-E", "1"]).fails(2);
         // Where nothing is named, it is the current directory, and with -A its file.
@@ -98,7 +102,7 @@ for_each_user! {
         world.write("dir/default.nix", "{ readme = builtins.readFile ./file; own = builtins.readFile (builtins.toFile \"own\" \"text\"); }");
         world.write("dir/file", "content\n");
         world.write("pack/top/one.nix", "\"from the archive\"");
-        for (target, link) in [("dir/file", "to-file"), ("dir", "to-dir"), ("file", "dir/link")] {
+        for (target, link) in [("dir/file", "to-file"), ("dir", "to-dir"), ("file", "dir/link"), ("../set.nix", "dir/outside")] {
             std::os::unix::fs::symlink(target, world.path(link)).unwrap();
         }
         world.shell("tar -czf pack.tar.gz -C pack top").succeeds();
@@ -157,7 +161,10 @@ for_each_user! {
             "--eval --restrict-eval -E 'builtins.pathExists ./set.nix' -I ./dir",
             "--eval --restrict-eval --strict -E 'builtins.attrNames (builtins.readDir ./.)' -I ./dir",
             "--eval --restrict-eval -E 'builtins.getEnv \"HOME\"'",
+            "--eval --restrict-eval --read-write-mode -E '\"${./dir/outside}\"' -I ./dir",
+            "--eval --restrict-eval -E 'builtins.readFile ./dir/outside' -I ./dir",
             "--eval --pure-eval -E 'builtins.pathExists ./set.nix'",
+            "--eval --strict --read-write-mode -E 'builtins.attrNames (import (derivation { name = \"d\"; system = \"s\"; builder = \"b\"; outputs = [ \"dev\" \"out\" ]; }).drvPath)'",
             "--eval --pure-eval -E 'builtins ? currentSystem || builtins ? currentTime'",
             "--eval -E 'builtins.currentSystem' --option eval-system foo-linux",
             "--eval -E 'builtins.currentSystem' --system bar-linux",
@@ -179,6 +186,11 @@ for_each_user! {
             ("--impure -f fun.nix v", "-f fun.nix v"),
         ] {
             same("nix", &format!("--extra-experimental-features nix-command eval {theirs}"), &format!("eval {ours}"));
+        }
+        let outside = "--eval --restrict-eval -E '<outside>' -I ./dir";
+        let (theirs, ours) = same("nix-instantiate", outside, &format!("instantiate {outside}"));
+        for ran in [theirs, ours] {
+            ran.says(&["set.nix' is forbidden in restricted mode"]);
         }
         // Nothing is written, and the paths are the same.
         for expression in [
@@ -208,6 +220,9 @@ for_each_user! {
             let (theirs, ours) = same("nix-instantiate", &arguments, &format!("instantiate {arguments}"));
             assert_eq!(ours.stderr.lines().next(), theirs.stderr.lines().next());
         }
+        let arguments = "--eval -E 'let or = 1; in [ (x: x) or ]'";
+        let (theirs, ours) = same("nix-instantiate", arguments, &format!("instantiate {arguments}"));
+        assert!(theirs.stderr.starts_with(ours.stderr.trim_end()) && ours.stderr.contains("    ((x: x) or)"), "{}", ours.report());
         let (theirs, ours) = same("nix-instantiate", "--eval -E 'import <pack/one.nix>' -I pack=$(pwd)/nowhere.tar.gz -I pack=file://$(pwd)/pack.tar.gz", &format!("instantiate --eval -E 'import <pack/one.nix>' -I pack=$(pwd)/nowhere.tar.gz -I pack={archive}"));
         assert!(theirs.stderr.starts_with(&ours.stderr), "{}", ours.report());
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));

@@ -39,6 +39,8 @@ last.nix -A b
 -E 'builtins.readDir ./self/dir' --show-trace
 -E 'builtins.readFile ./self'
 -E 'builtins.filterSource (path: type: true) (derivation { name = "x"; system = "s"; builder = "b"; })' --read-write-mode --option allow-import-from-derivation false
+-E 'assert { a.b = [ 1 { d = 1; } ]; } == { a.b = [ 1 { d = 2; } ]; }; 1' --show-trace
+-E 'assert [ { type = "derivation"; outPath = "/x"; } ] == [ { type = "derivation"; outPath = "/y"; } ]; 1' --show-trace
 -E 'import (derivation { name = "x"; system = "s"; builder = "b"; })' --read-write-mode --option allow-import-from-derivation false
 -E 'let f = n: throw "deep ${toString n}"; in builtins.foldl'"'"' (a: n: a + f n) 0 [ 1 2 ]'"#;
 

@@ -25,6 +25,12 @@ fn repl(world: &World, args: &[&str], script: impl AsRef<[u8]>) -> Ran {
     Ran::new(format!("xbuild repl {args:?} with {script:?}"), &output)
 }
 
+fn executable(world: &World, name: &str, text: &str) -> std::path::PathBuf {
+    let file = world.write(name, text);
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    file
+}
+
 for_each_user! {
     fn values(world) {
         let shown = |script: &str| repl(world, &[], script).succeeds().stdout;
@@ -39,6 +45,8 @@ for_each_user! {
         for (value, kind) in [("1", "an integer"), ("1.5", "a float"), ("x: x", "a function"), ("{ }", "a set"), ("null", "null"), ("map", "the built-in function 'map'"), ("[ ]", "a list"), ("./.", "a path"), ("\"\"", "a string")] {
             assert_eq!(shown(&format!(":t {value}\n")), format!("{kind}\n\n"));
         }
+        // What is bound has the places of the text as it was typed.
+        assert_eq!(shown("a = 1; f = x: x;\nf\nb = 2; inherit (builtins\n) head\nhead\n"), "\n«lambda f @ «string»:1:12»\n\n\n«primop head»\n\n");
         // A later binding does not change what an earlier one was.
         assert_eq!(shown("a = 1\nb = a\na = 2\nb\n"), "\n\n\n1\n\n");
     }
@@ -65,6 +73,10 @@ for_each_user! {
             "expression does not evaluate to a derivation",
             "':load-flake' without a path",
         ]);
+        for path in ["foo", "/nix/store/foo"] {
+            let derivation = format!("{{ type = \"derivation\"; drvPath = \"{path}\"; }}\n");
+            repl(world, &[], &derivation).succeeds().says(&[&format!("path '{path}' is not in the Nix store")]);
+        }
         // What never ended is told at the end.
         repl(world, &[], "{ a = 1;\n").succeeds().says(&["unexpected end of file"]);
         // Frames are shown on demand.
@@ -98,13 +110,20 @@ for_each_user! {
         }
         assert_eq!(repl(world, &["path:./flake#lib"], "y\n").succeeds().stdout, "2\n\n");
         assert_eq!(repl(world, &[], ":lf path:./flake\noutputs.x + x\n").succeeds().stdout, "\n2\n\n");
+        // An edited flake is fetched again.
+        let editor = executable(world, "edit-flake", "#!/bin/sh\nsed -i 's/x = 1;/x = 5;/' \"$1\"\n");
+        let mut command = world.command(&["repl"]);
+        command.env("EDITOR", &editor).stdin(std::fs::File::open(world.write("script", ":lf path:./flake\nx\n:e ./flake/flake.nix\nx\n")).unwrap());
+        let output = command.output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "\n1\n\n\n5\n\n", "{output:?}");
+        let ran = repl(world, &[], ":doc x: x\n").succeeds();
+        assert!(ran.stdout.contains("Function `(anonymous)`\n\n  … defined at «string»:1:1"), "{}", ran.report());
         let ran = repl(world, &[], "l = import ./lib.nix { }\n:doc l.double\n:doc l.answer\n:doc builtins.map\n:doc map\n").succeeds();
         for text in ["Doubles.\n\nTwice.", "lib.nix:5:12", "Attribute `answer`", "The answer.", "Synopsis: builtins.map function list"] {
             assert!(ran.stdout.contains(text), "{text}\n{}", ran.report());
         }
         // `:r` reads what the editor has changed.
-        let editor = world.write("editor", "#!/bin/sh\nsed -i s/42/60/ \"$1\"\n");
-        std::fs::set_permissions(&editor, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let editor = executable(world, "editor", "#!/bin/sh\nsed -i s/42/60/ \"$1\"\n");
         let mut command = world.command(&["repl", "lib.nix"]);
         command.env("EDITOR", &editor).stdin(std::fs::File::open(world.write("script", "answer\n:e ./lib.nix\nanswer\n")).unwrap());
         let output = command.output().unwrap();
@@ -118,6 +137,12 @@ for_each_user! {
             assert!(ran.stdout.contains(text), "{text}\n{}", ran.report());
         }
         assert!(world.path("repl-result-out").symlink_metadata().is_ok());
+        // Builds have the settings of the conversation, and what it says of them.
+        let options = ["--option", "max-silent-time", "nonsense"];
+        repl(world, &options, "").fails(1).says(&["max-silent-time"]);
+        let script = ":b import ./run.nix \"slow\" \"echo loud; exec sleep 60\" { }\n";
+        let options = ["--option", "timeout", "1", "--print-build-logs"];
+        repl(world, &options, script).succeeds().says(&["loud", "timed out after 1 s"]);
     }
 
     /// With editing, completion, history, and Ctrl-C within builtins that take long.
@@ -141,17 +166,30 @@ prompts 2
 printf 'builtins.attrN\t { q = 1; }\r' >&4
 shows '"q"'
 prompts 3
+# Keys that are no text, and completion of what never ends.
+printf '"\377\376" + 1\r' >&4
+shows 'this line is no text'
+prompts 4
+printf '%s\r' 's = builtins.trace "completing" (builtins.genericClosure { startSet = [ { key = 0; } ]; operator = i: [ { key = i.key + 1; } ]; })' >&4
+prompts 5
+printf 's.x\t' >&4
+shows 'trace: completing'
+printf '\003' >&4
+shows "$(printf '\007')"
+printf '\025%s\r' '5000 + 50' >&4
+shows 5050
+prompts 6
 printf '%s\r' 'builtins.trace "begun" (builtins.genericClosure { startSet = [ { key = 0; } ]; operator = i: [ { key = i.key + 1; } ]; })' >&4
 shows 'trace: begun'
 printf '\003' >&4
 shows 'interrupted by the user'
-line=4
+line=7
 while read -r long; do
   prompts $line
   printf '%s\r' "builtins.trace \"begun $line\" ($long)" >&4
   shows "trace: begun $line"
   printf '\003' >&4
-  for i in $(seq 400); do if [ "$(grep -ac 'interrupted by the user' shown)" -ge $((line - 2)) ]; then break; fi; sleep 0.05; done
+  for i in $(seq 400); do if [ "$(grep -ac 'interrupted by the user' shown)" -ge $((line - 5)) ]; then break; fi; sleep 0.05; done
   line=$((line + 1))
 done <<'END'
 builtins.length (builtins.genList (x: x) 2000000000)

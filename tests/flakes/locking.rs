@@ -116,6 +116,8 @@ fn lock_files_and_commands() {
         &["eval", ".#default.drvPath"],
         &["eval", ".#hello.drvPath"],
         &["eval", ".#old.drvPath"],
+        &["eval", ".#default.drvPath^out"],
+        &["eval", ".#lib.v^*"],
         &["eval", ".?dir=sub#z"],
         &["eval", "path:.#hello.name"],
         &[
@@ -355,6 +357,9 @@ fn messages() {
     for args in [
         &["eval", ".#nothere"][..],
         &["eval", ".#helo"],
+        &["eval", ".#lib.v.deeper"],
+        &["eval", ".#lib.v^"],
+        &["eval", "path:.?x=[y]#lib.v"],
         &["eval", ".#packages.x86_64-linux.helo"],
         &["eval", "--override-input", "", "x", ".#lib.v"],
         &["eval", "--override-input", "1", "x", ".#lib.v"],

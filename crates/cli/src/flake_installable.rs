@@ -280,6 +280,21 @@ pub(crate) fn with_outputs<T: Send>(
     })
 }
 
+/// Locks a flake, and hands its value, with inputs and outputs, to `work`.
+pub(crate) fn with_flake<T: Send>(
+    session: &Arc<Session>,
+    inputs: &Inputs,
+    reference: &FlakeRef,
+    work: impl FnOnce(&mut Evaluator, Value) -> Result<T, Problem> + Send,
+) -> Result<T, Failure> {
+    let flags = lock_flags(&inputs.lock)?;
+    with_evaluator_for(session, inputs, true, |ev, flakes| {
+        let locked = lock(session, ev, flakes, reference, &flags)?;
+        let flake = flakes.call(ev, &locked)?;
+        work(ev, flake)
+    })
+}
+
 /// What outputs of flakes are realised as; with `write`, their derivations are in the store.
 pub(crate) fn wanted(
     session: &Arc<Session>,

@@ -176,13 +176,11 @@ pub(crate) fn derivations(
     Ok(found)
 }
 
-/// The expression and the attribute that an installable names, for a command that wants its value.
+/// The expression and the attribute that an installable names, for a command that wants its value: whichever of its outputs are
+/// chosen.
 pub(crate) fn expression(session: &Session, name: &str) -> Result<(Expression, String), Failure> {
     match parse(session, name, &Source::default())? {
-        Installable::Attribute(expression, attribute, None) => Ok((expression, attribute)),
-        Installable::Attribute(..) => Err(Failure::text(format!(
-            "`{name}`: an output is chosen of what is built, not of a value"
-        ))),
+        Installable::Attribute(expression, attribute, _) => Ok((expression, attribute)),
         Installable::Direct(_) => Err(Failure::text(format!(
             "`{name}` is a store path: it has no value"
         ))),
@@ -206,6 +204,12 @@ fn given(source: &Source) -> Option<Expression> {
     }
 }
 
+/// Whether an output could be called so.
+fn is_output_name(name: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"+-._?=".contains(&byte);
+    !name.is_empty() && name.bytes().all(fits)
+}
+
 /// Understands one argument.
 fn parse(session: &Session, name: &str, source: &Source) -> Result<Installable, Failure> {
     // `….drv!OUTPUT` is what `instantiate` prints, as stock Nix does.
@@ -215,12 +219,15 @@ fn parse(session: &Session, name: &str, source: &Source) -> Result<Installable, 
     });
     let (place, outputs) = match chosen {
         Some((place, "*")) => (place, Some(None)),
-        Some((place, names)) => (
-            place,
-            Some(Some(
-                names.split(',').map(str::to_owned).collect::<BTreeSet<_>>(),
-            )),
-        ),
+        Some((place, names)) => {
+            let names: BTreeSet<String> = names.split(',').map(str::to_owned).collect();
+            if !names.iter().all(|name| is_output_name(name)) {
+                return Err(Failure::text(format!(
+                    "invalid extended outputs specifier '{name}'"
+                )));
+            }
+            (place, Some(Some(names)))
+        }
         None => (name, None),
     };
     if let Some(expression) = given(source) {

@@ -59,7 +59,11 @@ pub(crate) fn print(
             false => out.extend(json),
         }
     } else if style == Style::Eval {
-        let value = evaluator.force(value, Pos::NONE)?;
+        // Errors inside show in their place, unless all of it is to be there.
+        let value = match form.strict {
+            true => evaluator.force_deep(value, Pos::NONE)?,
+            false => evaluator.force(value, Pos::NONE)?,
+        };
         out.extend(evaluator.show_value(value, ShowForm::LINE)?);
     } else {
         out.extend(evaluator.print(value, form.strict)?);

@@ -288,6 +288,8 @@ pub trait Host {
             input.show()
         )))
     }
+    /// Fetches inputs again that may have changed, when they are asked for the next time.
+    fn forget_unlocked_inputs(&self) {}
     /// What an input stands for by the registries, and the directory there, if a registry names one.
     fn resolve_input(
         &self,

@@ -38,6 +38,14 @@ pub(crate) static TABLE: &[Builtin] = &[
 /// What messages call a text that is not in a file.
 pub(crate) const TEXT_NAME: &str = "«string»";
 
+/// What a text is read as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    Expression,
+    /// Bindings of a set, without its braces.
+    Bindings,
+}
+
 /// What messages call a text from the standard input.
 pub const INPUT_NAME: &str = "«stdin»";
 
@@ -97,10 +105,17 @@ impl Evaluator {
     ///
     /// If it cannot be parsed, or a variable in it is nowhere.
     pub fn show_parsed(&mut self, text: &[u8], name: String, base_dir: &Path) -> Result<Vec<u8>> {
-        self.with_parsed(text.into(), name, base_dir, |evaluator, expr, base| {
-            compile::compile(evaluator, expr, base, &[], None)?;
-            Ok(xbuild_syntax::print::show(expr, &evaluator.symbols))
-        })
+        let text = text.into();
+        self.with_parsed(
+            Form::Expression,
+            text,
+            name,
+            base_dir,
+            |evaluator, expr, base| {
+                compile::compile(evaluator, expr, base, &[], None)?;
+                Ok(xbuild_syntax::print::show(expr, &evaluator.symbols))
+            },
+        )
     }
 
     pub(crate) fn parse_and_compile(
@@ -110,9 +125,13 @@ impl Evaluator {
         base_dir: &Path,
         names: &[Symbol],
     ) -> Result<Program> {
-        self.with_parsed(text, name, base_dir, |evaluator, expr, base| {
-            compile::compile(evaluator, expr, base, names, None)
-        })
+        self.with_parsed(
+            Form::Expression,
+            text,
+            name,
+            base_dir,
+            |evaluator, expr, base| compile::compile(evaluator, expr, base, names, None),
+        )
     }
 
     /// Asks for the files that a text names to be parsed ahead.
@@ -149,6 +168,7 @@ impl Evaluator {
     /// Parses a text and hands the tree to `work`, after which it is thrown away.
     pub(crate) fn with_parsed<T>(
         &mut self,
+        form: Form,
         text: Box<[u8]>,
         name: String,
         base_dir: &Path,
@@ -159,15 +179,22 @@ impl Evaluator {
         let base = self.positions.add(id, text.len());
         let arena = Bump::new();
         let home = self.home();
-        let levels = self.settings.lints;
-        let lints = (!levels.ignore_all()).then(|| Lints::new(levels));
+        let lints = Lints::new(self.settings.lints);
         let features = xbuild_syntax::Features {
             pipe_operators: self.settings.has_feature("pipe-operators"),
             home: home.as_deref(),
-            lints: lints.as_ref(),
+            lints: Some(&lints),
         };
-        let expr = xbuild_syntax::parse(&arena, &mut self.symbols, &text, id, base_dir, features);
-        for warning in lints.iter().flat_map(|lints| lints.warnings.take()) {
+        let symbols = &mut self.symbols;
+        let expr = match form {
+            Form::Expression => {
+                xbuild_syntax::parse(&arena, symbols, &text, id, base_dir, features)
+            }
+            Form::Bindings => {
+                xbuild_syntax::parse_bindings(&arena, symbols, &text, id, base_dir, features)
+            }
+        };
+        for warning in lints.warnings.take() {
             let text = warning.render_warning(&self.sources);
             self.host.message(text.trim_end().as_bytes());
         }
@@ -330,7 +357,7 @@ impl Evaluator {
 const IMPORTED_DERIVATION: &str = r#"
 drv:
 let
-  shared = drv // builtins.listToAttrs every // { all = map (output: output.value) every; inherit (drv) drvPath; type = "derivation"; };
+  shared = builtins.listToAttrs every // { all = map (output: output.value) every; inherit (drv) drvPath name; type = "derivation"; };
   every = map (name: { inherit name; value = shared // { outPath = drv.${name}; outputName = name; }; }) drv.outputs;
 in (builtins.head every).value
 "#;

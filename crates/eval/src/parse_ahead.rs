@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use bumpalo::Bump;
 use rustc_hash::{FxHashMap, FxHashSet};
 use self_cell::self_cell;
+use xbuild_syntax::Lints;
 use xbuild_syntax::ast::Expr;
 use xbuild_syntax::span::SourceId;
 use xbuild_syntax::symbol::Symbols;
@@ -256,16 +257,21 @@ impl Shared {
 
     fn parse(&self, file: &Path, symbols: &mut Symbols) -> Option<Parsed> {
         let text: Arc<[u8]> = std::fs::read(file).ok()?.into();
+        let lints = Lints::default();
         let features = xbuild_syntax::Features {
             pipe_operators: self.pipe_operators,
             home: self.home.as_deref(),
-            lints: None,
+            lints: Some(&lints),
         };
         let base_dir = file.parent()?;
         let tree = Tree::try_new((Bump::new(), Arc::clone(&text)), |(arena, text)| {
             xbuild_syntax::parse(arena, symbols, text, SourceId(0), base_dir, features)
         });
         let names = symbols.take_names();
+        // Who imports it is to be told.
+        if !lints.warnings.take().is_empty() {
+            return None;
+        }
         Some(Parsed {
             text,
             tree: tree.ok()?,

@@ -4,13 +4,12 @@ use std::path::Path;
 
 use rustc_hash::FxHashMap;
 use xbuild_syntax::SyntaxErrorKind;
-use xbuild_syntax::ast::ExprKind;
 use xbuild_syntax::symbol::Symbol;
 
 use crate::Evaluator;
 use crate::compile;
 use crate::error::{EvalError, Result};
-use crate::import::TEXT_NAME;
+use crate::import::{Form, TEXT_NAME};
 use crate::position::Pos;
 use crate::value::{Attr, Value, ValueKind};
 
@@ -49,12 +48,12 @@ impl Scope {
 }
 
 /// What a text is.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Input {
     /// An expression.
     Expression,
-    /// `name = value`, `inherit …`: the text of a set with these bindings.
-    Bindings(String),
+    /// `name = value`, `inherit …`: the bindings of a set.
+    Bindings,
     /// The begin of either: more text is needed.
     Incomplete,
 }
@@ -63,19 +62,15 @@ impl Evaluator {
     /// Finds out what a text is. One that is neither an expression nor a begin of one counts as an expression, so that
     /// evaluating it tells what is wrong with it.
     pub fn classify(&mut self, text: &str, base_dir: &Path) -> Input {
-        let expression = self.parses(text, base_dir);
+        let expression = self.parses(Form::Expression, text, base_dir);
         if expression.is_ok() {
             return Input::Expression;
         }
-        for end in [" }", "; }"] {
-            let set = format!("{{{text}{end}");
-            if let Ok(true) = self.parses(&set, base_dir) {
-                return Input::Bindings(set);
-            }
+        let bindings = self.parses(Form::Bindings, text, base_dir);
+        if bindings.is_ok() {
+            return Input::Bindings;
         }
-        // Without the closing brace, what is missing is missing at the end.
-        let bindings = self.parses(&format!("{{{text}"), base_dir);
-        let is_incomplete = |result: Result<bool>| {
+        let is_incomplete = |result: Result<()>| {
             result.is_err_and(|error| match error.data().syntax.as_ref() {
                 Some(syntax) => match syntax.kind() {
                     SyntaxErrorKind::Unclosed { .. } => true,
@@ -93,12 +88,15 @@ impl Evaluator {
         }
     }
 
-    /// Whether a text is a set, if it can be parsed.
-    fn parses(&mut self, text: &str, base_dir: &Path) -> Result<bool> {
+    fn parses(&mut self, form: Form, text: &str, base_dir: &Path) -> Result<()> {
         let bytes = text.as_bytes().into();
-        self.with_parsed(bytes, TEXT_NAME.to_owned(), base_dir, |_, expr, _| {
-            Ok(matches!(&expr.kind, ExprKind::Attrs(_)))
-        })
+        self.with_parsed(
+            form,
+            bytes,
+            TEXT_NAME.to_owned(),
+            base_dir,
+            |_, _, _| Ok(()),
+        )
     }
 
     /// Evaluates a text with the variables of a scope.
@@ -107,13 +105,35 @@ impl Evaluator {
     ///
     /// If it cannot be parsed or evaluated.
     pub fn eval_in_scope(&mut self, text: &str, base_dir: &Path, scope: &Scope) -> Result<Value> {
+        self.eval_form_in_scope(Form::Expression, text, base_dir, scope)
+    }
+
+    /// The set of bindings, of which [`Input::Bindings`] tells, with the variables of a scope.
+    ///
+    /// # Errors
+    ///
+    /// If they cannot be parsed, or a name not be evaluated.
+    pub fn bindings_in_scope(
+        &mut self,
+        text: &str,
+        base_dir: &Path,
+        scope: &Scope,
+    ) -> Result<Value> {
+        self.eval_form_in_scope(Form::Bindings, text, base_dir, scope)
+    }
+
+    fn eval_form_in_scope(
+        &mut self,
+        form: Form,
+        text: &str,
+        base_dir: &Path,
+        scope: &Scope,
+    ) -> Result<Value> {
         let text = text.as_bytes().into();
-        let program = self.with_parsed(
-            text,
-            TEXT_NAME.to_owned(),
-            base_dir,
-            |evaluator, expr, base| compile::compile(evaluator, expr, base, &scope.names, None),
-        )?;
+        let name = TEXT_NAME.to_owned();
+        let program = self.with_parsed(form, text, name, base_dir, |evaluator, expr, base| {
+            compile::compile(evaluator, expr, base, &scope.names, None)
+        })?;
         self.depth = 0;
         self.run_program(program, &scope.values)
     }
@@ -140,8 +160,9 @@ impl Evaluator {
         Ok(subject.as_attrs().and_then(|attrs| attrs.get(name)))
     }
 
-    /// Reads files again when they are imported the next time.
+    /// Reads files and fetches inputs again when they are asked for the next time.
     pub fn forget_files(&mut self) {
+        self.host.forget_unlocked_inputs();
         self.imports.clear();
         self.parse_ahead = None;
         self.copied.clear();

@@ -1,9 +1,11 @@
 //! Values as `nix eval` and the repl print them: evaluated on the way, derivations by their path, errors in place.
 
 use rustc_hash::FxHashSet;
+use xbuild_store_model::StorePath;
 
 use crate::Evaluator;
-use crate::error::{ErrorKind, Result};
+use crate::error::{ErrorKind, EvalError, Result};
+use crate::eval::Coercion;
 use crate::position::Pos;
 use crate::print::{identity, list_identity, print_name, print_string};
 use crate::value::{List, Value, ValueKind};
@@ -166,8 +168,19 @@ impl Show {
                 Some(attr) => {
                     let what = "while evaluating the drvPath of a derivation";
                     let mut context = crate::string::ContextSet::new();
-                    let path = ev.coerce_to_path(attr.value, attr.pos, &mut context, what)?;
-                    format!(" {}", String::from_utf8_lossy(&path))
+                    let path = ev.coerce_to_string(
+                        attr.value,
+                        attr.pos,
+                        &mut context,
+                        Coercion::PLAIN,
+                        what,
+                    )?;
+                    let path = String::from_utf8_lossy(path.bytes()).into_owned();
+                    if StorePath::parse(&path).is_err() {
+                        let message = format!("path '{path}' is not in the Nix store");
+                        return Err(EvalError::new(attr.pos, message).context(attr.pos, what));
+                    }
+                    format!(" {path}")
                 }
                 None => String::new(),
             };

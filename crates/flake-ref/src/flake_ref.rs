@@ -9,7 +9,7 @@ use crate::attrs::{self, Attrs};
 use crate::error::{RefError, Result};
 use crate::input::Input;
 use crate::names::{is_flake_id, is_rev, looks_like_ref};
-use crate::url::{Authority, Url, decode_query_lenient, percent_decode};
+use crate::url::{Authority, Url, decode_query_lenient, encode_only, percent_decode};
 
 /// A flake: where it comes from, and its directory there.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -60,6 +60,7 @@ impl FlakeRef {
             let subdir = String::new();
             return Ok((Self { input, subdir }, percent_decode(fragment)?));
         }
+        warn_of_query(text, notice);
         match Url::parse_lenient(text).and_then(|url| from_absolute_url(url, options)) {
             Err(RefError::BadUrl(_)) => from_path(text, options, notice),
             other => other,
@@ -161,6 +162,22 @@ fn flake_id(text: &str) -> Option<(Url, &str)> {
         ..Url::default()
     };
     fits.then_some((url, fragment))
+}
+
+/// What has no `=` in the query of a URL is ignored, which is told.
+fn warn_of_query(text: &str, notice: &mut dyn FnMut(String)) {
+    let before_fragment = text.split('#').next().unwrap_or_default();
+    let Some((_, query)) = before_fragment.split_once('?') else {
+        return;
+    };
+    for part in query.split('&') {
+        if !query.is_empty() && !part.contains('=') {
+            notice(format!(
+                "warning: dubious URI query '{}' is missing equal sign '=', ignoring",
+                encode_only(part, " \"")
+            ));
+        }
+    }
 }
 
 fn from_absolute_url(mut url: Url, options: ParseOptions<'_>) -> Result<(FlakeRef, String)> {
@@ -428,6 +445,13 @@ mod tests {
         let expected = format!("git+file://{}?dir=flake", top.display());
         assert_eq!(found.to_url_text().unwrap(), expected);
         assert_eq!((fragment.as_str(), notices.len()), ("x", 1));
+        let (found, notices) = read("../..?bare word&shallow=1&=#x");
+        let (_, fragment) = found.unwrap();
+        assert_eq!(fragment, "x");
+        assert_eq!(
+            notices,
+            ["warning: dubious URI query 'bare%20word' is missing equal sign '=', ignoring"]
+        );
         let (found, notices) = read("../..");
         assert_eq!(found.unwrap().0.to_url_text().unwrap(), expected);
         assert!(notices.is_empty());

@@ -86,7 +86,7 @@ pub fn percent_decode(text: &str) -> Result<String> {
 }
 
 /// Encodes those characters that a query or fragment may have although RFC 3986 does not allow them.
-fn encode_only(text: &str, which: &str) -> String {
+pub(crate) fn encode_only(text: &str, which: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for c in text.chars() {
         if which.contains(c) {
@@ -120,6 +120,11 @@ fn is_made_of(text: &str, allowed: impl Fn(u8) -> bool) -> bool {
 
 fn is_path_byte(byte: u8) -> bool {
     is_unreserved(byte) || is_sub_delimiter(byte) || matches!(byte, b':' | b'@')
+}
+
+/// Brackets are no part of RFC 3986's queries, but stock Nix takes them.
+fn is_query_byte(byte: u8) -> bool {
+    is_path_byte(byte) || b"/?[]".contains(&byte)
 }
 
 impl Authority {
@@ -238,8 +243,8 @@ impl Url {
                     .bytes()
                     .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
         });
-        let allowed = |byte| is_path_byte(byte) || byte == b'/' || byte == b'?';
-        if !is_made_of(&query, allowed) || !is_made_of(&fragment, allowed) {
+        let in_fragment = |byte| is_path_byte(byte) || byte == b'/' || byte == b'?';
+        if !is_made_of(&query, is_query_byte) || !is_made_of(&fragment, in_fragment) {
             return Err(leftover());
         }
         let Some((scheme, rest)) = scheme else {
@@ -333,7 +338,7 @@ pub(crate) fn decode_query(query: &str) -> Result<BTreeMap<String, String>> {
 pub(crate) fn decode_query_lenient(query: &str) -> Result<BTreeMap<String, String>> {
     let given = query;
     let query = encode_only(query, " \"");
-    if !is_made_of(&query, |byte| is_path_byte(byte) || b"/?".contains(&byte)) {
+    if !is_made_of(&query, is_query_byte) {
         return Err(RefError::bad_url(format!(
             "invalid URI query '{given}': leftover"
         )));

@@ -83,9 +83,10 @@ pub fn select(
 /// The value at a path, or what may have been meant.
 fn find(ev: &mut Evaluator, from: Value, path: &str) -> Result<Result<Value, Vec<String>>> {
     let mut value = ev.force(from, Pos::NONE)?;
+    let mut so_far = String::new();
     for name in parse_attr_path(path)? {
         let Some(set) = value.as_attrs() else {
-            return Ok(Err(Vec::new()));
+            return Err(error(format!("'{so_far}' is not an attribute set")));
         };
         let symbol = ev.intern(name.as_bytes());
         let Some(attr) = set.get(symbol) else {
@@ -96,6 +97,10 @@ fn find(ev: &mut Evaluator, from: Value, path: &str) -> Result<Result<Value, Vec
             )));
         };
         value = ev.force(attr.value, attr.pos)?;
+        if !so_far.is_empty() {
+            so_far.push('.');
+        }
+        so_far += &name;
     }
     Ok(Ok(value))
 }

@@ -94,6 +94,11 @@ impl Inputs {
         }
     }
 
+    /// Looks again at what may have changed since it was fetched.
+    pub fn forget_unlocked(&self) {
+        self.done.borrow_mut().retain(|input, _| input.is_locked());
+    }
+
     pub(crate) fn warn(&self, text: &str) {
         (self.notify)(&format!("warning: {text}"));
     }

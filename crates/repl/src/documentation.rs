@@ -41,14 +41,16 @@ impl Repl {
             ));
         }
         let (value, pos) = self.function(value)?;
-        let comment = self.evaluator.doc_comment(pos)?;
+        let comment = self.evaluator.doc_comment(pos);
         let name = self.evaluator.function_name(value);
         let mut text = format!(
             "Function `{}`\n\n  … defined at {}\n",
             name.as_deref().unwrap_or("(anonymous)"),
             self.evaluator.show_position(pos)
         );
-        let _ = write!(text, "\n{comment}\n");
+        if let Some(comment) = comment {
+            let _ = write!(text, "\n{comment}\n");
+        }
         Some(text)
     }
 

@@ -5,6 +5,9 @@ use std::io::{self, BufRead as _, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use rustix::termios::{
+    LocalModes, OptionalActions, QueueSelector, Termios, tcflush, tcgetattr, tcsetattr,
+};
 use rustyline::completion::Completer;
 use rustyline::error::ReadlineError;
 use rustyline::highlight::Highlighter;
@@ -13,7 +16,7 @@ use rustyline::history::FileHistory;
 use rustyline::validate::Validator;
 use rustyline::{CompletionType, Config, Context, Editor, Helper};
 
-use crate::repl::Repl;
+use crate::repl::{Repl, note};
 
 /// What a user gave.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,16 +43,50 @@ pub struct Terminal {
     history: Option<PathBuf>,
 }
 
+/// Runs what evaluates such that Ctrl-C stops it.
+pub type Interruptible = Box<dyn Fn(&mut dyn FnMut())>;
+
 /// Asks the conversation for completions.
-struct Completion(Rc<RefCell<Repl>>);
+struct Completion {
+    repl: Rc<RefCell<Repl>>,
+    interruptible: Interruptible,
+}
+
+/// As long as it lives, Ctrl-C is a signal, which it is not while a line is edited.
+struct SignalKeys(Option<Termios>);
+
+impl SignalKeys {
+    fn new() -> Self {
+        let Ok(mode) = tcgetattr(io::stdin()) else {
+            return Self(None);
+        };
+        let mut with_signals = mode.clone();
+        with_signals.local_modes |= LocalModes::ISIG;
+        let is_set = tcsetattr(io::stdin(), OptionalActions::Now, &with_signals).is_ok();
+        Self(is_set.then_some(mode))
+    }
+}
+
+impl Drop for SignalKeys {
+    fn drop(&mut self) {
+        if let Some(mode) = &self.0 {
+            // It was possible before.
+            let _ = tcsetattr(io::stdin(), OptionalActions::Now, mode);
+        }
+    }
+}
 
 impl Input {
-    /// The input of this process. The history is kept in `history`.
+    /// The input of this process. The history is kept in `history`; `interruptible` runs what completion evaluates.
     ///
     /// # Errors
     ///
     /// If the terminal cannot be used.
-    pub fn open(repl: &Rc<RefCell<Repl>>, history: Option<&Path>) -> io::Result<Self> {
+    pub fn open(
+        repl: &Rc<RefCell<Repl>>,
+        history: Option<&Path>,
+        interruptible: Interruptible,
+    ) -> io::Result<Self> {
         if !io::stdin().is_terminal() {
             return Ok(Self::Lines(io::stdin().lock()));
         }
@@ -60,7 +97,10 @@ impl Input {
             .completion_type(CompletionType::List)
             .build();
         let mut editor = Editor::with_config(config).map_err(io::Error::other)?;
-        editor.set_helper(Some(Completion(Rc::clone(repl))));
+        editor.set_helper(Some(Completion {
+            repl: Rc::clone(repl),
+            interruptible,
+        }));
         if let Some(history) = history {
             // The first time there is none.
             let _ = editor.load_history(history);
@@ -112,6 +152,12 @@ impl Terminal {
             }
             Err(ReadlineError::Interrupted) => Ok(Given::Discard),
             Err(ReadlineError::Eof) => Ok(Given::End),
+            Err(ReadlineError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
+                // What was typed or pasted behind it belongs to the same line.
+                let _ = tcflush(io::stdin(), QueueSelector::IFlush);
+                note("error: this line is no text in UTF-8");
+                Ok(Given::Discard)
+            }
             Err(ReadlineError::Io(error)) => Err(error),
             Err(error) => Err(io::Error::other(error)),
         }
@@ -136,10 +182,12 @@ impl Completer for Completion {
         pos: usize,
         _: &Context<'_>,
     ) -> rustyline::Result<(usize, Vec<String>)> {
-        Ok(match self.0.try_borrow_mut() {
-            Ok(mut repl) => repl.complete(&line[..pos]),
-            Err(_) => (pos, Vec::new()),
-        })
+        let mut found = (pos, Vec::new());
+        if let Ok(mut repl) = self.repl.try_borrow_mut() {
+            let _keys = SignalKeys::new();
+            (self.interruptible)(&mut || found = repl.complete(&line[..pos]));
+        }
+        Ok(found)
     }
 }
 

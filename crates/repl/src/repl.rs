@@ -57,7 +57,8 @@ enum Loaded {
 impl Loaded {
     fn name(&self) -> String {
         match self {
-            Self::File(name) | Self::Flake(name) | Self::Expression(name) => name.clone(),
+            Self::File(name) | Self::Expression(name) => name.clone(),
+            Self::Flake(reference) => format!("flake '{reference}'"),
             Self::Attribute(place, attribute) if attribute.is_empty() => place.clone(),
             Self::Attribute(place, attribute) => format!("{place}#{attribute}"),
             Self::Within(_, attribute) => attribute.clone(),
@@ -206,7 +207,7 @@ impl Repl {
     fn run(&mut self, command: Command<'_>, input: Option<Input>) -> Result<Printed, Problem> {
         match command {
             Command::Text(text) => match input {
-                Some(Input::Bindings(set)) => self.bind(&set).map(|()| Printed::new()),
+                Some(Input::Bindings) => self.bind(text).map(|()| Printed::new()),
                 _ => {
                     let value = self.value_of(text)?;
                     self.shown(value, ShowForm::OVERVIEW)
@@ -252,6 +253,7 @@ impl Repl {
                     let message = "cannot use ':load-flake' without a path specified. (Use '.' for the current working directory.)";
                     return Err(Problem::Text(message.to_owned()));
                 }
+                self.evaluator.forget_files();
                 self.load(Loaded::Flake(reference.to_owned()))?;
                 Ok(Printed::new())
             }
@@ -317,9 +319,12 @@ impl Repl {
         Ok(printed)
     }
 
-    /// `name = value`, written as a set. A value is evaluated when it is used.
-    fn bind(&mut self, set: &str) -> Result<(), Problem> {
-        let value = self.value_of(set)?;
+    /// `name = value`. A value is evaluated when it is used.
+    fn bind(&mut self, text: &str) -> Result<(), Problem> {
+        let value = self
+            .evaluator
+            .bindings_in_scope(text, &self.directory, &self.scope)?;
+        let value = self.evaluator.force(value, Pos::NONE)?;
         let attrs = value.as_attrs().into_iter();
         for attr in attrs.flat_map(xbuild_eval::attrs::Attrs::iter) {
             self.scope.insert(attr.name, attr.value);
@@ -465,7 +470,7 @@ impl Repl {
 }
 
 /// A line for the user.
-fn note(text: &str) {
+pub(crate) fn note(text: &str) {
     use std::io::Write as _;
     // Nothing can be told about a stderr that is gone.
     let _ = writeln!(std::io::stderr().lock(), "{text}");

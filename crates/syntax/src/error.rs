@@ -100,6 +100,12 @@ pub enum SyntaxErrorKind {
         /// The name of the setting.
         setting: &'static str,
     },
+    /// A call with the variable `or` where a plain identifier would mean something else; its text.
+    #[error(
+        "This expression uses `or` as an identifier in a way that will change in a future Nix release.\n\
+         Wrap this entire expression in parentheses to preserve its current meaning:\n    ({0})"
+    )]
+    LegacyOr(String),
     /// Beyond [`crate::MAX_DEPTH`].
     #[error("the expression is nested too deeply: more than {0} levels")]
     TooDeep(u32),
@@ -175,6 +181,10 @@ impl SyntaxError {
     /// The error as a warning, in plain text: the message, and the place with its source line.
     #[must_use]
     pub fn render_warning(&self, sources: &Sources) -> String {
+        if let SyntaxErrorKind::LegacyOr(_) = self.0.kind {
+            let place = sources.position(self.0.span);
+            return format!("warning: at {place}: {}\n", self.0.kind);
+        }
         let mut out = format!("warning: {}\n", self.0.kind);
         let place = Span {
             end: self.0.span.start,

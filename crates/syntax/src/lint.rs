@@ -40,7 +40,7 @@ impl LintLevels {
 pub struct Lints {
     /// What is looked for.
     pub levels: LintLevels,
-    /// What was found at [`LintLevel::Warn`], in the order of the text.
+    /// What was found at [`LintLevel::Warn`], or is always told, in the order of the text.
     pub warnings: RefCell<Vec<SyntaxError>>,
 }
 

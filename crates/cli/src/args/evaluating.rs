@@ -147,6 +147,12 @@ pub(crate) struct EvalJobs {
     /// The attribute whose attributes are evaluated; the default is all of it
     #[arg(short = 'A', long = "attr", value_name = "ATTR")]
     pub(crate) attribute: Option<String>,
+    /// FILE is a flake, with `#` and an attribute of its outputs
+    #[arg(long, conflicts_with = "expr")]
+    pub(crate) flake: bool,
+    /// Call the function F with the whole, and evaluate the attributes of the result; with all of a flake, F gets its inputs and outputs
+    #[arg(long, value_name = "F", allow_hyphen_values = true)]
+    pub(crate) select: Option<String>,
     /// How many processes evaluate; the default is as many as processors
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) workers: Option<u16>,
@@ -162,6 +168,12 @@ pub(crate) struct EvalJobs {
     /// Tell whether the outputs are in the store
     #[arg(long)]
     pub(crate) check_cache_status: bool,
+    /// Keep each derivation from being collected by a link in DIR
+    #[arg(long, value_name = "DIR", conflicts_with = "no_instantiate")]
+    pub(crate) gc_roots_dir: Option<PathBuf>,
+    /// There is no other way
+    #[arg(long, hide = true)]
+    pub(crate) show_input_drvs: bool,
     /// Do not write the derivations into the store
     #[arg(long)]
     pub(crate) no_instantiate: bool,

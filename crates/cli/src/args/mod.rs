@@ -10,6 +10,7 @@ mod sources;
 mod store;
 mod talk;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -75,6 +76,22 @@ pub(crate) struct Common {
     pub(crate) trust_store_paths: bool,
     #[command(flatten)]
     pub(crate) talk: Talk,
+}
+
+impl Common {
+    /// The settings and the way to talk, for another process of this program. The store is not among them.
+    pub(crate) fn for_another_command(&self) -> Vec<OsString> {
+        let mut arguments: Vec<OsString> = Vec::new();
+        for pair in self.option.chunks(2) {
+            arguments.push("--option".into());
+            arguments.extend(pair.iter().map(OsString::from));
+        }
+        if self.show_trace {
+            arguments.push("--show-trace".into());
+        }
+        self.talk.write_to(&mut arguments);
+        arguments
+    }
 }
 
 #[derive(Debug, Subcommand)]

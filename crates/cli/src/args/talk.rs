@@ -1,5 +1,7 @@
 //! How the program talks.
 
+use std::ffi::OsString;
+
 use clap::{Args, ValueEnum};
 
 /// Options of every command for what it says on stderr.
@@ -18,6 +20,24 @@ pub(crate) struct Talk {
     /// Say less: no progress; twice, only warnings and errors; three times, only errors
     #[arg(short = 'q', long, global = true, action = clap::ArgAction::Count)]
     pub(crate) quiet: u8,
+}
+
+impl Talk {
+    /// Adds these options to the arguments of another process.
+    pub(super) fn write_to(&self, arguments: &mut Vec<OsString>) {
+        let format = self
+            .log_format
+            .and_then(|format| format.to_possible_value());
+        if let Some(format) = format {
+            arguments.push("--log-format".into());
+            arguments.push(format.get_name().into());
+        }
+        if self.print_build_logs {
+            arguments.push("--print-build-logs".into());
+        }
+        arguments.extend((0..self.verbose).map(|_| "--verbose".into()));
+        arguments.extend((0..self.quiet).map(|_| "--quiet".into()));
+    }
 }
 
 /// The forms of messages, by Nix's names; `json` is xbuild's own.

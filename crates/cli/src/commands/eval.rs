@@ -138,14 +138,15 @@ fn named(args: &Eval) -> Result<(Vec<Named>, Style), Failure> {
     };
     if let Some(root) = root {
         // The attributes, by whichever of the two ways they were given; without any, the expression itself.
-        let mut attributes: Vec<&String> = args.attributes.iter().chain(&args.what).collect();
-        let whole = String::new();
+        let without_outputs = |what: &String| what.split('^').next().unwrap_or_default().to_owned();
+        let what = args.what.iter().map(without_outputs);
+        let mut attributes: Vec<String> = args.attributes.iter().cloned().chain(what).collect();
         if attributes.is_empty() {
-            attributes.push(&whole);
+            attributes.push(String::new());
         }
         let named = attributes
             .into_iter()
-            .map(|attribute| Named::Attribute(root.clone(), attribute.clone()));
+            .map(|attribute| Named::Attribute(root.clone(), attribute));
         let style = if args.file.is_some() || !args.what.is_empty() || args.apply.is_some() {
             Style::Eval
         } else {

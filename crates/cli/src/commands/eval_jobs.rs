@@ -5,7 +5,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
-use xbuild_eval::Evaluator;
+use xbuild_eval::{EvalError, Evaluator, Pos, Value};
+use xbuild_eval_jobs::line::{Line, Outcome};
 use xbuild_eval_jobs::worker::{Options, Root, Worker, refuse};
 use xbuild_eval_jobs::{memory, supervisor};
 
@@ -19,6 +20,7 @@ use crate::installable::{self, Expression};
 use crate::output;
 use crate::session::Session;
 use xbuild_report::words::count;
+use xbuild_store_model::StorePath;
 
 pub(crate) fn run(common: &Common, args: &EvalJobs) -> Result<(), Failure> {
     if args.worker {
@@ -44,13 +46,22 @@ pub(crate) fn run(common: &Common, args: &EvalJobs) -> Result<(), Failure> {
             .stdout(Stdio::piped())
             .spawn()
     };
-    let sink = |line: &xbuild_eval_jobs::line::Line| -> io::Result<()> {
+    let sink = |line: &Line| -> io::Result<()> {
+        if let (Some(directory), Outcome::Job(job)) = (&args.gc_roots_dir, &line.result) {
+            keep(&session, directory, &job.drv_path)?;
+        }
         let mut text = serde_json::to_vec(line)?;
         text.push(b'\n');
         let mut stdout = io::stdout().lock();
         stdout.write_all(&text)?;
         stdout.flush()
     };
+    if let Some(directory) = &args.gc_roots_dir {
+        std::fs::create_dir_all(directory).map_err(|error| {
+            let directory = directory.display();
+            Failure::text(format!("cannot make the directory '{directory}': {error}"))
+        })?;
+    }
     let summary = supervisor::run(workers, &start, &sink).map_err(|error| match error {
         supervisor::Error::Write(error) if error.kind() == io::ErrorKind::BrokenPipe => Failure {
             message: String::new(),
@@ -72,6 +83,27 @@ pub(crate) fn run(common: &Common, args: &EvalJobs) -> Result<(), Failure> {
         ));
     }
     Ok(())
+}
+
+/// Makes a link to a derivation in `directory`, so that it is not collected as long as that is there.
+fn keep(session: &Session, directory: &Path, drv: &str) -> io::Result<()> {
+    let drv = StorePath::parse(drv).map_err(io::Error::other)?;
+    let link = directory.join(drv.base_name());
+    session
+        .store
+        .make_out_link(&link, &drv)
+        .map_err(io::Error::other)
+}
+
+/// What `--select` makes of the whole.
+fn selected(evaluator: &mut Evaluator, args: &EvalJobs, whole: Value) -> Result<Value, EvalError> {
+    let Some(function) = &args.select else {
+        return Ok(whole);
+    };
+    let directory = current_dir().map_err(|failure| as_eval_error(failure.into()))?;
+    let function = evaluator.eval_expr(function, &directory)?;
+    let chosen = evaluator.call(function, &[whole], Pos::NONE)?;
+    evaluator.force(chosen, Pos::NONE)
 }
 
 /// A worker process.
@@ -109,30 +141,43 @@ fn work(common: &Common, args: &EvalJobs) -> Result<(), Failure> {
             .map_err(|error| Problem::Other(cannot("talk to the supervisor", error)))
     };
     if let Expression::Flake(reference) = expression {
-        let output = flake_installable::Output {
-            reference: *reference,
-            // The attribute itself, not one of the places where packages are.
-            name: format!(".{attribute}"),
-        };
         let mut served = false;
-        let outputs = [output];
-        let ended =
+        let mut serve_flake = |evaluator: &mut Evaluator, value| {
+            served = true;
+            let evaluate = Box::new(move |ev: &mut Evaluator| selected(ev, args, value));
+            let root = Root {
+                value: None,
+                evaluate,
+            };
+            serve(evaluator, root, Vec::new())
+        };
+        let ended = if args.select.is_some() && attribute.is_empty() {
+            flake_installable::with_flake(&session, &args.inputs, &reference, |ev, flake| {
+                let text = "flake: { inherit (flake) inputs outputs; }";
+                let whole = ev.eval_expr(text, Path::new("/"))?;
+                let whole = ev.call(whole, &[flake], Pos::NONE)?;
+                serve_flake(ev, whole)
+            })
+        } else {
+            let output = flake_installable::Output {
+                reference: *reference,
+                // The attribute itself, not one of the places where packages are.
+                name: format!(".{attribute}"),
+            };
+            let outputs = [output];
             flake_installable::with_outputs(&session, &args.inputs, &outputs, |ev, value, _| {
-                served = true;
-                let root = Root {
-                    value: Some(value),
-                    evaluate: Box::new(move |_| Ok(value)),
-                };
-                serve(ev, root, Vec::new())
-            });
+                serve_flake(ev, value)
+            })
+            .map(|_| ())
+        };
         return match ended {
             // A flake that cannot be evaluated is an error of the root.
             Err(failure) if !served => {
-                let error = format!("error: {}", failure.message);
+                let error = format!("error: {}", failure.message).replacen(": \n", ":\n", 1);
                 refuse(&error, io::stdin().lock(), io::stdout().lock())
                     .map_err(|error| cannot("talk to the supervisor", error))
             }
-            ended => ended.map(|_| ()),
+            ended => ended,
         };
     }
     with_evaluator(&session, &args.inputs, |evaluator| {
@@ -142,7 +187,8 @@ fn work(common: &Common, args: &EvalJobs) -> Result<(), Failure> {
         let root = Root {
             value: None,
             evaluate: Box::new(move |evaluator| {
-                evaluate(evaluator, &expression, &attribute, &args.inputs).map_err(as_eval_error)
+                let whole = evaluate(evaluator, &expression, &attribute, &args.inputs);
+                selected(evaluator, args, whole.map_err(as_eval_error)?)
             }),
         };
         let given = arguments(evaluator, &args.inputs)?;
@@ -150,12 +196,10 @@ fn work(common: &Common, args: &EvalJobs) -> Result<(), Failure> {
     })
 }
 
-fn as_eval_error(problem: Problem) -> xbuild_eval::EvalError {
+fn as_eval_error(problem: Problem) -> EvalError {
     match problem {
         Problem::Eval(error) => error,
-        Problem::Other(failure) => {
-            xbuild_eval::EvalError::new(xbuild_eval::Pos::NONE, failure.message)
-        }
+        Problem::Other(failure) => EvalError::new(Pos::NONE, failure.message),
     }
 }
 
@@ -163,15 +207,15 @@ fn as_eval_error(problem: Problem) -> xbuild_eval::EvalError {
 fn named(session: &Session, args: &EvalJobs) -> Result<(Expression, String), Failure> {
     let attribute = args.attribute.clone().unwrap_or_default();
     match (&args.expr, &args.what) {
+        (None, Some(what)) if args.flake => {
+            let (reference, path) = flake_installable::parse(what)?;
+            let attribute = below(path, attribute);
+            Ok((Expression::Flake(Box::new(reference)), attribute))
+        }
         (Some(text), _) => Ok((Expression::Text(text.clone()), attribute)),
         (None, Some(what)) if what.contains('#') => {
             let (expression, path) = installable::expression(session, what)?;
-            let joined = match (path.as_str(), attribute.as_str()) {
-                ("", _) => attribute,
-                (_, "") => path,
-                _ => format!("{path}.{attribute}"),
-            };
-            Ok((expression, joined))
+            Ok((expression, below(path, attribute)))
         }
         (None, Some(what)) if what == "-" => Err(Failure::text(
             "standard input cannot be shared by several processes; name a file",
@@ -180,5 +224,14 @@ fn named(session: &Session, args: &EvalJobs) -> Result<(Expression, String), Fai
         (None, None) => Err(Failure::text(
             "nothing to evaluate: give a FILE or --expr E",
         )),
+    }
+}
+
+/// The path of `attribute` in what `path` leads to.
+fn below(path: String, attribute: String) -> String {
+    match (path.as_str(), attribute.as_str()) {
+        ("", _) => attribute,
+        (_, "") => path,
+        _ => format!("{path}.{attribute}"),
     }
 }

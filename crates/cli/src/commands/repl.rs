@@ -31,24 +31,22 @@ pub(crate) fn run(common: &Common, args: &Arguments) -> Result<(), Failure> {
     let directory = current_dir()?;
     let ended = stack::with_big_stack(|| {
         let _ = interrupts.limit.set(stack::limit());
-        let runner = Runner {
+        let runner = || Runner {
             session: Arc::clone(&session),
+            common: common.clone(),
             inputs: args.inputs.clone(),
         };
-        let build = Box::new(move |wanted: &[Wanted]| runner.realise(wanted));
+        let builder = runner();
+        let build = Box::new(move |wanted: &[Wanted]| builder.realise(wanted));
         let host = session.host_that_builds(build);
         let flakes = flake_installable::flakes(&session, &host);
         let settings = session.eval_settings(&args.inputs);
         let mut evaluator = Evaluator::new(Box::new(host), settings);
         evaluator.flakes = Some(flakes);
-        let actions = Runner {
-            session: Arc::clone(&session),
-            inputs: args.inputs.clone(),
-        };
         let repl = Repl::new(
             evaluator,
             directory,
-            Box::new(actions),
+            Box::new(runner()),
             session.settings.show_trace,
             std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
         );
@@ -62,10 +60,12 @@ fn converse(
     session: &Session,
     repl: &Rc<RefCell<Repl>>,
     args: &Arguments,
-    interrupts: &Interrupts,
+    interrupts: &Arc<Interrupts>,
 ) -> Result<(), Failure> {
     let history = history();
-    let mut input = Input::open(repl, history.as_deref())
+    let of_completion = Arc::clone(interrupts);
+    let interruptible = Box::new(move |work: &mut dyn FnMut()| of_completion.during(work));
+    let mut input = Input::open(repl, history.as_deref(), interruptible)
         .map_err(|error| Failure::text(format!("cannot use the terminal: {error}")))?;
     if input.is_terminal() {
         output::note(format!(
@@ -159,6 +159,7 @@ fn history() -> Option<PathBuf> {
 /// terminal get, ends them and not the conversation.
 struct Runner {
     session: Arc<Session>,
+    common: Common,
     inputs: Inputs,
 }
 
@@ -174,8 +175,7 @@ impl Runner {
             .arg(command)
             .arg("--store")
             .arg(self.session.store.root())
-            .args(["--option", "experimental-features"])
-            .arg(self.session.settings.experimental_features.join(" "));
+            .args(self.common.for_another_command());
         process.stdin(Stdio::null()).stderr(Stdio::inherit());
         Ok(process)
     }

@@ -100,10 +100,19 @@ impl Evaluator {
         self.check_allowed(path, pos)
     }
 
-    /// What the links in a path lead to, if it exists and may be read.
-    pub(crate) fn readable_target(&self, path: &Path) -> Option<PathBuf> {
-        let real = self.host.canonicalise(path).ok()?;
-        (!self.is_limited() || self.is_allowed(&real)).then_some(real)
+    /// What the links in a path lead to, if it exists.
+    ///
+    /// # Errors
+    ///
+    /// If it may not be read.
+    pub(crate) fn readable_target(&self, path: &Path, pos: Pos) -> Result<Option<PathBuf>> {
+        let Ok(real) = self.host.canonicalise(path) else {
+            return Ok(None);
+        };
+        if self.is_limited() {
+            self.check_allowed(&real, pos)?;
+        }
+        Ok(Some(real))
     }
 
     /// As [`Evaluator::check_readable`], for the path itself: if it is a link, for that, not for what it leads to.

@@ -3,10 +3,14 @@
 use super::Evaluator;
 use crate::attrs::Attrs;
 use crate::code::{AssertCode, Code, Operator};
-use crate::error::{ErrorKind, EvalError, Result};
+use crate::error::{ErrorKind, EvalError, Result, ResultExt as _};
 use crate::heap::Env;
 use crate::position::Pos;
 use crate::value::{Value, ValueKind};
+
+fn differ(how: String) -> EvalError {
+    EvalError::with_kind(ErrorKind::Assertion, Pos::NONE, how)
+}
 
 impl Evaluator {
     #[cold]
@@ -20,11 +24,8 @@ impl Evaluator {
                 .and_then(|left| Ok((left, self.eval(binary.right, env)?)))
                 .and_then(|(left, right)| self.find_difference(left, right, binary.pos));
             let error = match difference {
-                Ok(Some(difference)) => {
-                    EvalError::with_kind(ErrorKind::Assertion, Pos::NONE, difference)
-                }
                 Err(error) => error,
-                Ok(None) => return self.plain_failure(assert),
+                Ok(()) => return self.plain_failure(assert),
             };
             return error.context(
                 assert.pos,
@@ -43,37 +44,41 @@ impl Evaluator {
         )
     }
 
-    /// In what two values differ, found in the order in which `==` compares; `None` where they do not.
-    fn find_difference(&mut self, a: Value, b: Value, pos: Pos) -> Result<Option<String>> {
+    /// Fails with what two values differ in, found in the order in which `==` compares.
+    fn find_difference(&mut self, a: Value, b: Value, pos: Pos) -> Result<()> {
         let (a, b) = (self.force(a, pos)?, self.force(b, pos)?);
-        let shown = |ev: &Self| (ev.show_for_error(a), ev.show_for_error(b));
         match (a.kind(), b.kind()) {
             (ValueKind::List(x), ValueKind::List(y)) if x.len() == y.len() => {
                 self.check_recursion(pos)?;
-                for (&x, &y) in x.as_slice().iter().zip(y.as_slice()) {
+                let pairs = x.as_slice().iter().zip(y.as_slice());
+                for (index, (&x, &y)) in pairs.enumerate() {
                     if !self.equal_elements(x, y, pos)? {
-                        return self.find_difference(x, y, pos);
+                        return self.find_difference(x, y, pos).context(Pos::NONE, || {
+                            format!("while comparing list element {index}")
+                        });
                     }
                 }
-                Ok(None)
+                Ok(())
             }
             (ValueKind::Attrs(x), ValueKind::Attrs(y)) => {
                 if self.is_derivation(x, pos)? && self.is_derivation(y, pos)? {
                     let out_path = self.known.out_path;
                     if let (Some(x), Some(y)) = (x.value(out_path), y.value(out_path)) {
-                        return self.find_difference(x, y, pos);
+                        return self.find_difference(x, y, pos).context(Pos::NONE, || {
+                            "while comparing a derivation by its 'outPath' attribute".to_owned()
+                        });
                     }
                 }
                 if x.len() == y.len() {
                     return self.find_difference_in_sets([a, b], x, y, pos);
                 }
-                let (a, b) = shown(self);
-                Ok(Some(format!(
+                let (a, b) = (self.show_for_error(a), self.show_for_error(b));
+                Err(differ(format!(
                     "attribute names of attribute set '{a}' differs from attribute set '{b}'"
                 )))
             }
-            _ if self.equal(a, b, pos)? => Ok(None),
-            _ => Ok(Some(self.plain_difference(a, b))),
+            _ if self.equal(a, b, pos)? => Ok(()),
+            _ => Err(differ(self.plain_difference(a, b))),
         }
     }
 
@@ -83,12 +88,12 @@ impl Evaluator {
         x: Attrs,
         y: Attrs,
         pos: Pos,
-    ) -> Result<Option<String>> {
+    ) -> Result<()> {
         self.check_recursion(pos)?;
         for (left, right) in x.iter().zip(y.iter()) {
             if left.name != right.name {
                 let (shown_a, shown_b) = (self.show_for_error(a), self.show_for_error(b));
-                return Ok(Some(if y.get(left.name).is_none() {
+                return Err(differ(if y.get(left.name).is_none() {
                     let name = self.shown_symbol(left.name);
                     format!(
                         "attribute name '{name}' is contained in '{shown_a}', but not in '{shown_b}'"
@@ -101,10 +106,19 @@ impl Evaluator {
                 }));
             }
             if !self.equal_elements(left.value, right.value, pos)? {
-                return self.find_difference(left.value, right.value, pos);
+                let Err(mut error) = self.find_difference(left.value, right.value, pos) else {
+                    continue;
+                };
+                for (side, place) in [("right", right.pos), ("left", left.pos)] {
+                    if place != Pos::NONE {
+                        error = error.context(place, format!("where {side} hand side is"));
+                    }
+                }
+                let name = self.shown_symbol(left.name);
+                return Err(error.context(Pos::NONE, format!("while comparing attribute '{name}'")));
             }
         }
-        Ok(None)
+        Ok(())
     }
 
     /// What is said of two forced values that differ and whose members are not to be looked into.

@@ -41,7 +41,7 @@ impl Evaluator {
                 format!("file names are not allowed to end in '.drv' ('{shown}')"),
             ));
         }
-        self.check_readable(source, pos)?;
+        self.check_link_readable(source, pos)?;
         let name = source
             .file_name()
             .map_or_else(|| "source".into(), OsStr::to_string_lossy);

@@ -56,7 +56,7 @@ impl Evaluator {
             let canonical = canonical_path(&candidate);
             self.check_named(as_path(&canonical), pos)?;
             // Where links lead is what is found.
-            if let Some(real) = self.readable_target(as_path(&canonical)) {
+            if let Some(real) = self.readable_target(as_path(&canonical), pos)? {
                 return Ok(self.path(real.as_os_str().as_bytes()));
             }
         }

@@ -462,6 +462,10 @@ impl Host for StoreHost {
         Ok(self.inputs.resolve(input, which)?)
     }
 
+    fn forget_unlocked_inputs(&self) {
+        self.inputs.forget_unlocked();
+    }
+
     fn flush(&self) -> HostResult<()> {
         self.write_derivations()
     }

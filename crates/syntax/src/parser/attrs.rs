@@ -25,6 +25,22 @@ impl<'a> Parser<'a, '_> {
         Ok(ExprKind::Attrs(attrs))
     }
 
+    /// The bindings that the whole text is, as a set.
+    pub(super) fn bare_set(&mut self) -> Result<Expr<'a>> {
+        if self.tok.kind == Tok::Eof {
+            return Err(self.unexpected("identifier", "a binding"));
+        }
+        let start = self.tok.start;
+        let mut set = self.new_set(false);
+        let open = self.span(start, start);
+        self.bindings(&mut set, Tok::Eof, open)?;
+        let span = self.span(start, self.tok.end);
+        Ok(Expr {
+            kind: ExprKind::Attrs(self.freeze(set, span)),
+            span,
+        })
+    }
+
     /// Bindings up to `close`, which is not taken. The height is that of the highest value.
     pub(super) fn bindings(
         &mut self,
@@ -105,10 +121,11 @@ impl<'a> Parser<'a, '_> {
         self.bump();
         let value = self.expr()?;
         height = height.max(self.height);
-        if self.tok.kind != Tok::Semicolon {
+        if self.tok.kind == Tok::Semicolon {
+            self.bump();
+        } else if !(self.bare_bindings && self.tok.kind == Tok::Eof) {
             return Err(self.missing_semicolon(mark));
         }
-        self.bump();
         // The path is taken off the stack of paths while it is added, which may build sets.
         let path = self.path.split_off(mark);
         // Each component but the first makes a set around the value.
@@ -171,6 +188,7 @@ impl<'a> Parser<'a, '_> {
             let span = self.tok_span();
             let (name, span) = match self.tok.kind {
                 Tok::Semicolon => break,
+                Tok::Eof if self.bare_bindings => break,
                 Tok::Id | Tok::OrKw => {
                     let name = self.symbols.intern(self.text(self.tok));
                     self.bump();

@@ -369,6 +369,7 @@ impl<'a> Parser<'a, '_> {
         let mark = self.exprs.len();
         while self.at_simple() {
             let arg = self.selection()?;
+            self.warn_of_or(&arg);
             height = height.max(self.height);
             self.exprs.push(arg);
         }
@@ -398,7 +399,8 @@ impl<'a> Parser<'a, '_> {
             Tok::Dot => {}
             Tok::OrKw => {
                 let or = Expr {
-                    span: self.tok_span(),
+                    // Where the call is, as Nix has it.
+                    span: self.span(start, self.tok.end),
                     kind: ExprKind::Var(self.names.or),
                 };
                 self.bump();
@@ -416,6 +418,7 @@ impl<'a> Parser<'a, '_> {
         let default = if self.tok.kind == Tok::OrKw {
             self.bump();
             let default = self.nested(Self::selection)?;
+            self.warn_of_or(&default);
             height = height.max(self.height);
             Some(self.alloc(default))
         } else {
@@ -537,6 +540,7 @@ impl<'a> Parser<'a, '_> {
                 });
             }
             let element = self.nested(Self::selection)?;
+            self.warn_of_or(&element);
             height = height.max(self.height);
             self.exprs.push(element);
         }

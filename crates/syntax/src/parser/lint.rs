@@ -1,6 +1,7 @@
 //! Where the parser meets what [`crate::lint`] discourages; the texts are those of Nix.
 
 use super::{Parser, Result};
+use crate::ast::{Expr, ExprKind};
 use crate::error::{SyntaxError, SyntaxErrorKind};
 use crate::lexer::Tok;
 use crate::lint::LintLevel;
@@ -53,6 +54,25 @@ impl Parser<'_, '_> {
                     )
                 },
             ),
+        }
+    }
+
+    /// `a or` was parsed last, perhaps, as an element of a list or an argument. Nix tells so without any setting.
+    pub(super) fn warn_of_or(&self, last: &Expr<'_>) {
+        let Some(lints) = self.features.lints else {
+            return;
+        };
+        let ExprKind::Call { args: [arg], .. } = last.kind else {
+            return;
+        };
+        // In parentheses, it does not end where they do.
+        if matches!(arg.kind, ExprKind::Var(name) if name == self.names.or)
+            && last.span.end == self.prev_end
+        {
+            let text = &self.src[last.span.start as usize..last.span.end as usize];
+            let text = String::from_utf8_lossy(text).into_owned();
+            let warning = SyntaxError::new(SyntaxErrorKind::LegacyOr(text), last.span);
+            lints.warnings.borrow_mut().push(warning);
         }
     }
 

@@ -46,7 +46,7 @@ pub struct Features<'h> {
     pub pipe_operators: bool,
     /// The home directory, for `~/…`; without one (pure mode) such paths are an error.
     pub home: Option<&'h Path>,
-    /// What is discouraged; without, nothing is looked for.
+    /// What is discouraged; without, nothing is told.
     pub lints: Option<&'h Lints>,
 }
 
@@ -65,6 +65,56 @@ pub fn parse<'a>(
     origin: SourceId,
     base_dir: &Path,
     features: Features<'_>,
+) -> Result<&'a Expr<'a>> {
+    parse_with(
+        arena,
+        symbols,
+        source,
+        origin,
+        base_dir,
+        features,
+        |parser| {
+            parser.bump();
+            parser.expr()
+        },
+    )
+}
+
+/// Parses `source` as the bindings of a set without its braces, as they are given to a repl: the last one may lack its `;`.
+///
+/// # Errors
+/// Those of [`parse`], and when there is no binding.
+pub fn parse_bindings<'a>(
+    arena: &'a Bump,
+    symbols: &mut Symbols,
+    source: &'a [u8],
+    origin: SourceId,
+    base_dir: &Path,
+    features: Features<'_>,
+) -> Result<&'a Expr<'a>> {
+    parse_with(
+        arena,
+        symbols,
+        source,
+        origin,
+        base_dir,
+        features,
+        |parser| {
+            parser.bare_bindings = true;
+            parser.bump();
+            parser.bare_set()
+        },
+    )
+}
+
+fn parse_with<'a, 'p>(
+    arena: &'a Bump,
+    symbols: &'p mut Symbols,
+    source: &'a [u8],
+    origin: SourceId,
+    base_dir: &'p Path,
+    features: Features<'p>,
+    work: impl FnOnce(&mut Parser<'a, 'p>) -> Result<Expr<'a>>,
 ) -> Result<&'a Expr<'a>> {
     if u32::try_from(source.len()).is_err() {
         let span = Span {
@@ -103,9 +153,9 @@ pub fn parse<'a>(
         buffer: Vec::new(),
         frozen: Vec::new(),
         free_sets: Vec::new(),
+        bare_bindings: false,
     };
-    parser.bump();
-    let expr = parser.expr()?;
+    let expr = work(&mut parser)?;
     if parser.tok.kind != Tok::Eof {
         return Err(parser.unexpected("end of file", "end of file"));
     }
@@ -147,6 +197,8 @@ struct Parser<'a, 'p> {
     /// Empty sets whose memory can be used again; boxed, as they are handed out.
     #[allow(clippy::vec_box)]
     free_sets: Vec<Box<set::SetBuilder<'a>>>,
+    /// The end of the text ends a binding as a `;` does.
+    bare_bindings: bool,
 }
 
 impl<'a> Parser<'a, '_> {
