@@ -254,6 +254,15 @@ fn tarballs_in_every_compression() {
     src/main.c 644 'int'
     ");
     assert!(all.iter().all(|listing| *listing == all[0]));
+    // gzip's members one after the other, and what fills up the last block of a tape.
+    let (one, two) = tar.split_at(tar.len() / 2);
+    let parts = [&gzip(one)[..], &gzip(b""), &gzip(two)].concat();
+    for rest in [&b""[..], &[0; 512], b"garbage"] {
+        let filled = [&parts[..], rest].concat();
+        assert_eq!(Place::new().tarball(&filled).unwrap(), all[0]);
+    }
+    let cut = gzip(&tar);
+    assert!(Place::new().tarball(&cut[..cut.len() - 1]).is_err());
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Which compression a file has, and undoing it.
 
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 
+use flate2::bufread::GzDecoder;
 use liblzma::stream::{CONCATENATED, Stream};
 
 /// The memory that an xz file may ask for: eight times what `xz -9` needs for decompression.
@@ -51,7 +52,7 @@ impl Compression {
     pub(crate) fn decoder<'a>(self, reader: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
         Ok(match self {
             Self::None => Box::new(BufReader::new(reader)),
-            Self::Gzip => Box::new(flate2::read::MultiGzDecoder::new(reader)),
+            Self::Gzip => Box::new(Members::new(BufReader::new(reader))),
             Self::Xz => {
                 let stream = Stream::new_stream_decoder(XZ_MEMORY, CONCATENATED)?;
                 Box::new(liblzma::read::XzDecoder::new_stream(reader, stream))
@@ -63,6 +64,31 @@ impl Compression {
             }
             Self::Bzip2 => Box::new(bzip2::read::MultiBzDecoder::new(reader)),
         })
+    }
+}
+
+/// The members of a gzip file one after the other. What follows them and does not begin as one is passed over, as by gzip and stock Nix:
+/// some files are filled up with zeros.
+struct Members<R>(Option<GzDecoder<R>>);
+
+impl<R: BufRead> Members<R> {
+    fn new(reader: R) -> Self {
+        Self(Some(GzDecoder::new(reader)))
+    }
+}
+
+impl<R: BufRead> Read for Members<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while let Some(member) = &mut self.0 {
+            let count = member.read(buffer)?;
+            if count > 0 || buffer.is_empty() {
+                return Ok(count);
+            }
+            let goes_on = member.get_mut().fill_buf()?.first() == Some(&0x1f);
+            let ended = self.0.take().filter(|_| goes_on);
+            self.0 = ended.map(|member| GzDecoder::new(member.into_inner()));
+        }
+        Ok(0)
     }
 }
 
