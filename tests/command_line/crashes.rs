@@ -266,7 +266,7 @@ fn nix_command(world: &World) -> String {
     let conf = crate::support::repository().join("target/oracle");
     let oracle = std::env::var_os("XBUILD_ORACLE").map_or(conf, Into::into);
     format!(
-        "env NIX_CONF_DIR={0}/conf NIX_REMOTE=\"local?root={1}\" HOME=/homeless-shelter {0}/bin/nix-store --verify --check-contents",
+        "env NIX_CONF_DIR={0}/conf NIX_REMOTE=\"local?root={1}\" HOME=\"{1}/home\" {0}/bin/nix-store --verify --check-contents",
         oracle.display(),
         world.store().display()
     )

@@ -52,5 +52,6 @@ fn isolate(command: &mut Command, oracle: &Path, store_root: &Path) {
         .env("NIX_CONF_DIR", oracle.join("conf"))
         .env("NIX_REMOTE", format!("local?root={}", store_root.display()))
         .env_remove("NIX_PATH")
-        .env("HOME", "/homeless-shelter");
+        // Stock Nix makes its home where it fetches something, and would not build if that were /homeless-shelter.
+        .env("HOME", store_root.join("home"));
 }
