@@ -194,7 +194,7 @@ step again $xbuild realise -o small .
             assert!(!said.contains("panicked"), "{}", ran.report());
         };
         expect("small", 0, &["-small\n"]);
-        expect("too-big", 100, &["No space left on device"]);
+        expect("too-big", 1, &["No space left on device"]);
         expect("add", 1, &["No space left on device", "free some space", "xbuild store gc"]);
         expect("verify", 0, &["all sound"]);
         expect("full", 1, &["disk"]);

@@ -70,6 +70,18 @@ impl Evaluator {
         self.run_program(program, &[])
     }
 
+    /// As [`Evaluator::eval_expr`], but the text is evaluated where its value is asked for.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be parsed.
+    pub fn delay_expr(&mut self, text: &str, base_dir: &Path) -> Result<Value> {
+        let program =
+            self.parse_and_compile(text.as_bytes().into(), TEXT_NAME.to_owned(), base_dir, &[])?;
+        let env = self.heap.env(None, program.frame_size as usize);
+        Ok(Value::from(self.heap.thunk(program.code, env)))
+    }
+
     /// As [`Evaluator::eval_expr`], for what came from the standard input.
     ///
     /// # Errors

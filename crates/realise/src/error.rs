@@ -1,5 +1,6 @@
 //! What can go wrong while realising, in words for the person who waits for it.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -16,8 +17,8 @@ pub enum Error {
     Store(#[from] xbuild_store::Error),
     /// A store path is needed that neither exists nor has a derivation.
     #[error(
-        "store path {path} is needed{by} but is not in the store, and no derivation makes it\n\
-         hint: add it with `xbuild store add`, or instantiate the expression again that refers to it"
+        "store path {path} is needed{by} but is not in the store, and no derivation that was asked for makes it\n\
+         hint: realise the derivation that makes it, add it with `xbuild store add`, or instantiate the expression again that refers to it"
     )]
     Missing {
         /// The path.
@@ -119,10 +120,10 @@ pub enum Error {
 
 fn advice(error: &std::io::Error) -> &'static str {
     match error.kind() {
-        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
             "\nhint: free some space; `xbuild store gc` removes what no root needs"
         }
-        std::io::ErrorKind::PermissionDenied => {
+        ErrorKind::PermissionDenied => {
             "\nhint: the store must belong to the user who builds; see `--store DIR`"
         }
         _ => "",
@@ -204,18 +205,21 @@ impl Failures {
 
     /// The exit code, with stock Nix's bits (`nix-store --realise`, "Special exit codes"): 96, plus 1 for a
     /// timeout, 2 for a wrong hash, 4 for a failed builder, 8 for an output that differs when built again, and
-    /// xbuild's own 16 for an output that is not genuine for its target. Bits 1 and 2 come with 4, as in Nix.
+    /// xbuild's own 16 for an output that is not genuine for its target. Bits 1 and 2 come with 4, as in Nix. Just 1 where no build is
+    /// to blame: the disk is full, say.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
-        self.failed.iter().fold(0x60, |code, failure| {
-            code | match failure.reason {
+        let bits = self.failed.iter().fold(0, |bits, failure| {
+            bits | match failure.reason {
                 FailureReason::TimedOut { .. } => 1 | 4,
                 FailureReason::HashMismatch { .. } => 2 | 4,
                 FailureReason::NotDeterministic { .. } => 8,
                 FailureReason::Invalid { .. } => 16,
+                FailureReason::Disk(_) | FailureReason::Cancelled => 0,
                 _ => 4,
             }
-        })
+        });
+        if bits == 0 { 1 } else { 0x60 | bits }
     }
 }
 
@@ -383,7 +387,10 @@ pub enum FailureReason {
     /// A derivation this version cannot build.
     #[error("{0}")]
     Unsupported(String),
-    /// Our own part failed: disk, database, sandbox.
+    /// The disk is full, or must not be written.
+    #[error("{0}")]
+    Disk(String),
+    /// Our own part failed: database, sandbox.
     #[error("{0}")]
     Internal(String),
     /// Stopped because the user asked, or because another step failed.
@@ -420,9 +427,28 @@ impl FailureReason {
     }
 }
 
+/// Whether an error comes from a disk without room or writing.
+fn is_disks_fault(error: &Error) -> bool {
+    let first: &dyn std::error::Error = error;
+    std::iter::successors(Some(first), |error| error.source())
+        .filter_map(|error| error.downcast_ref::<std::io::Error>())
+        .any(|error| {
+            matches!(
+                error.kind(),
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::ReadOnlyFilesystem
+            )
+        })
+}
+
 impl<T: Into<Error>> From<T> for FailureReason {
     fn from(error: T) -> Self {
-        Self::Internal(error.into().to_string())
+        let error = error.into();
+        let text = error.to_string();
+        if is_disks_fault(&error) {
+            Self::Disk(text)
+        } else {
+            Self::Internal(text)
+        }
     }
 }
 
@@ -507,5 +533,11 @@ mod tests {
             112
         );
         assert_eq!(code(vec![timeout(), hash(), FailureReason::Exit(2)]), 103);
+        let full = || {
+            let full = std::io::Error::from(ErrorKind::StorageFull);
+            FailureReason::from(Error::io("write the build log", "log")(full))
+        };
+        assert_eq!(code(vec![full(), FailureReason::Cancelled]), 1);
+        assert_eq!(code(vec![full(), FailureReason::Exit(1)]), 100);
     }
 }

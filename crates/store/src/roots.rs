@@ -175,24 +175,35 @@ impl Finder<'_> {
 
     fn indirect(&mut self, place: &Path, target: &Path) -> Result<()> {
         let link = place.parent().unwrap_or(place).join(target);
-        match std::fs::symlink_metadata(&link) {
+        if self.follow(&link)? || !place.starts_with(&self.auto) {
+            return Ok(());
+        }
+        self.remove(place);
+        // Between the look at the link and the removal, somebody may have made it anew, and found its entry still there.
+        if self.remove_stale && self.follow(&link)? {
+            replace_symlink(target, place)?;
+        }
+        Ok(())
+    }
+
+    /// Notes what a link that is registered leads to. Returns whether there is anything in its place.
+    fn follow(&mut self, link: &Path) -> Result<bool> {
+        match std::fs::symlink_metadata(link) {
             Ok(meta) if meta.is_symlink() => {
-                let target = std::fs::read_link(&link).map_err(Error::io("read symlink", &link))?;
+                let target = std::fs::read_link(link).map_err(Error::io("read symlink", link))?;
                 if let Some((path, _)) = self.store.logical(&target) {
-                    self.found(path, &link);
+                    self.found(path, link);
                 }
+                Ok(true)
             }
-            Ok(_) => {}
+            Ok(_) => Ok(true),
             Err(error)
                 if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
             {
-                if place.starts_with(&self.auto) {
-                    self.remove(place);
-                }
+                Ok(false)
             }
-            Err(error) => return Err(Error::io("examine", link)(error)),
+            Err(error) => Err(Error::io("examine", link)(error)),
         }
-        Ok(())
     }
 
     /// True for an entry of `gcroots/xbuild` whose out-link is gone or points elsewhere by now.

@@ -7,10 +7,11 @@ mod common;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::{build, open, some_path};
-use xbuild_store::{GcOptions, NewPath, Store};
+use xbuild_store::{GcOptions, NewPath, Notify, Store, StoreOptions};
 use xbuild_store_model::StorePath;
 
 fn new_path(
@@ -271,4 +272,44 @@ fn files_of_the_store_are_not_looked_for_through_symlinks() {
     assert_eq!(fs::read_to_string(&precious).unwrap(), "x");
     fs::remove_file(lock).unwrap();
     drop(store.try_lock(std::slice::from_ref(&b)).unwrap().unwrap());
+}
+
+/// Whoever makes an out-link anew while a collector removes what registered the old one finds it registered still. The collector says
+/// what it removes just before it does.
+#[test]
+fn an_out_link_made_anew_stays_registered() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = some_path("a");
+    let store = open(dir.path());
+    build(&store, &path, "x", &[]);
+    let link = dir.path().join("result");
+    store.make_out_link(&link, &path).unwrap();
+    let target = fs::read_link(&link).unwrap();
+    fs::remove_file(&link).unwrap();
+
+    let again = link.clone();
+    let notify = Notify(Arc::new(move |line: &str| {
+        if line.starts_with("removing stale root") {
+            // Like `make_out_link`, which does no more where the entry is there.
+            let _ = std::os::unix::fs::symlink(&target, &again);
+        }
+    }));
+    let options = StoreOptions {
+        notify: Some(notify),
+        ..StoreOptions::default()
+    };
+    let collector = Store::open(dir.path(), options).unwrap();
+    for _ in 0..2 {
+        collector.gc(&GcOptions::default()).unwrap();
+        assert!(link.symlink_metadata().is_ok());
+        let roots = store.roots().unwrap();
+        let name = link.display().to_string();
+        assert!(
+            roots
+                .iter()
+                .any(|root| root.root == name && root.path == path),
+            "{roots:?}"
+        );
+        assert!(store.is_valid(&path).unwrap());
+    }
 }

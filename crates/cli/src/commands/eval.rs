@@ -453,7 +453,7 @@ pub(crate) fn arguments(
         arguments.push((name, value));
     };
     for pair in inputs.arg.chunks_exact(2) {
-        let value = evaluator.eval_expr(&pair[1], &current_dir()?)?;
+        let value = evaluator.delay_expr(&pair[1], &current_dir()?)?;
         put(evaluator.intern(pair[0].as_bytes()), value);
     }
     for pair in inputs.argstr.chunks_exact(2) {
