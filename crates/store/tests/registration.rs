@@ -193,12 +193,9 @@ fn a_symlinked_store_is_refused() {
     fs::create_dir_all(dir.path().join("elsewhere")).unwrap();
     fs::create_dir_all(dir.path().join("root/nix")).unwrap();
     std::os::unix::fs::symlink("../../elsewhere", dir.path().join("root/nix/store")).unwrap();
-    let message = Store::open(
-        &dir.path().join("root"),
-        xbuild_store::StoreOptions::default(),
-    )
-    .unwrap_err()
-    .to_string();
+    let message = Store::open(&dir.path().join("root"), StoreOptions::default())
+        .unwrap_err()
+        .to_string();
     assert!(message.contains("nix/store' is a symlink"), "{message}");
 }
 

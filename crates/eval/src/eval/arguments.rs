@@ -36,6 +36,12 @@ impl Evaluator {
                 let b = self.argument(b, env, || demands(fun, 2, 1));
                 self.call_function(fun, &[a, b], pos)
             }
+            [a, b, c] => {
+                let a = self.argument(a, env, || demands(fun, 3, 0));
+                let b = self.argument(b, env, || demands(fun, 3, 1));
+                let c = self.argument(c, env, || demands(fun, 3, 2));
+                self.call_function(fun, &[a, b, c], pos)
+            }
             _ => {
                 let mut few = [Value::NULL; FEW_ARGUMENTS];
                 let mut many;

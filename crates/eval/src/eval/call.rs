@@ -60,7 +60,12 @@ impl Evaluator {
                 }
                 None => self.apply(fun, args, pos),
             },
-            _ => self.apply(fun, args, pos),
+            _ => match fun.kind() {
+                ValueKind::Builtin(builtin) if usize::from(builtin.arity) == args.len() => {
+                    self.call_builtin(builtin, args, pos)
+                }
+                _ => self.apply(fun, args, pos),
+            },
         };
         self.depth -= 1;
         result
