@@ -130,6 +130,17 @@ for_each_user! {
         }
     }
 
+    /// The benchmark finds its builder, and names what is missing.
+    fn steps_are_built_as_a_benchmark(world) {
+        let bench = "exec \"$xbuild\" bench scheduler --shape chain --nodes 3 --executor sandbox --json";
+        let measured = world.shell(&format!("PATH=$PWD/tools:$PATH; {bench}")).succeeds().json();
+        assert_eq!((&measured["nodes"], &measured["edges"]), (&3.into(), &2.into()));
+        assert!(measured["microsecondsPerNode"].as_f64().unwrap() > 0.0);
+        world.shell(&format!("PATH=/nowhere; {bench}")).fails(1).says(&["no busybox in PATH", "--builder FILE"]);
+        world.write("tools/busybox", "no program");
+        world.shell(&format!("PATH=$PWD/tools:$PATH; {bench}")).fails(100).says(&["-tools/busybox"]);
+    }
+
     fn features_of_the_machine(world) {
         world.write("structured.nix", r#"import ./run.nix "structured" "echo >$out" { __structuredAttrs = true; requiredSystemFeatures = [ "gpu" ]; }"#);
         let build = |file: &str, more: &[&str]| world.xbuild(&[&["realise", "--no-out-link", file], more].concat());

@@ -22,7 +22,7 @@ pub(crate) struct BenchScheduler {
     /// null: steps that take no time; sandbox: derivations that write a line, in a new store
     #[arg(long, value_enum, default_value_t = Executor::Null)]
     pub(crate) executor: Executor,
-    /// With --executor sandbox: the program that builds, a static shell such as busybox
+    /// With --executor sandbox: the program that builds, a static shell; default: the busybox in PATH
     #[arg(long, value_name = "FILE")]
     pub(crate) builder: Option<PathBuf>,
     /// How many builds run at once

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::num::NonZeroU32;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -207,11 +207,20 @@ fn no_ops(steps: &Steps, jobs: NonZeroU32) -> Result<Measured, Failure> {
     })
 }
 
+/// The first `busybox` in `PATH`.
+fn busybox() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path)
+        .map(|directory| directory.join("busybox"))
+        .find(|file| file.is_file())
+}
+
 /// Evaluating and building derivations that only write a line, in a store that is new and thrown away.
 fn sandboxed(common: &Common, steps: &Steps, args: &BenchScheduler) -> Result<Measured, Failure> {
-    let Some(builder) = &args.builder else {
+    let Some(builder) = args.builder.clone().or_else(busybox) else {
         return Err(Failure::text(
-            "--executor sandbox needs a program that builds: --builder FILE, a static shell such as busybox",
+            "--executor sandbox needs a program that builds, and there is no busybox in PATH\n\
+             hint: install it (Debian: busybox-static), or name a static shell with --builder FILE",
         ));
     };
     let failed = |what: &str, error: std::io::Error| Failure::text(format!("{what}: {error}"));
@@ -220,7 +229,7 @@ fn sandboxed(common: &Common, steps: &Steps, args: &BenchScheduler) -> Result<Me
     let expression = work.0.join("default.nix");
     fs::create_dir_all(work.0.join("tools"))
         .map_err(|error| failed(&work.0.display().to_string(), error))?;
-    fs::copy(builder, work.0.join("tools/busybox"))
+    fs::copy(&builder, work.0.join("tools/busybox"))
         .map_err(|error| failed(&builder.display().to_string(), error))?;
     fs::write(&expression, steps.expression())
         .map_err(|error| failed(&expression.display().to_string(), error))?;
@@ -236,7 +245,14 @@ fn sandboxed(common: &Common, steps: &Steps, args: &BenchScheduler) -> Result<Me
     };
     let begun = Instant::now();
     let wanted = installable::resolve(&session, &[], &source)?;
-    session.in_silence(|realiser| realiser.realise(&wanted, Mode::Build))?;
+    let built = session.in_silence(|realiser| realiser.realise(&wanted, Mode::Build));
+    // In silence, nobody has told of the failures.
+    if let Err(xbuild_realise::Error::Failed(failures)) = &built {
+        for failure in &failures.failed {
+            output::note(format!("error: {failure}"));
+        }
+    }
+    built?;
     Ok(Measured {
         wall: begun.elapsed(),
         forecast: None,
@@ -263,7 +279,7 @@ impl Steps {
 }
 
 /// A directory that goes when the benchmark ends, however it ends.
-struct Scratch(std::path::PathBuf);
+struct Scratch(PathBuf);
 
 impl Drop for Scratch {
     fn drop(&mut self) {
