@@ -144,6 +144,8 @@ pub struct WithScope {
     pub depth: u32,
     /// The slot.
     pub slot: u32,
+    /// Where the `with` is.
+    pub pos: Pos,
     /// Where the name was found last, for [`crate::attrs::Attrs::get_hinted`].
     pub hint: Cell<u32>,
     /// The address of the set in which the name was missing last.

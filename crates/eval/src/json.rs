@@ -46,9 +46,6 @@ impl Evaluator {
     ) -> Result<Vec<u8>> {
         let mut out = Vec::new();
         let value = self.force(value, pos)?;
-        if value.as_lambda().is_some() {
-            return Err(EvalError::new(pos, "cannot convert a function to JSON"));
-        }
         self.write_json(value, pos, context, form, &mut out)?;
         Ok(out)
     }
@@ -148,7 +145,7 @@ impl Evaluator {
             }
             other => {
                 return Err(EvalError::new(
-                    pos,
+                    self.function_place(value).unwrap_or(pos),
                     format!("cannot convert {} to JSON", other.type_name()),
                 ));
             }

@@ -172,12 +172,13 @@ fn concat_map(ev: &mut Evaluator, args: &[Value], pos: Pos) -> Result<Value> {
         pos,
         "while evaluating the second argument passed to builtins.concatMap",
     )?;
+    let place = ev.function_place(fun).unwrap_or(pos);
     let mut lists = Vec::with_capacity(list.len());
     for &element in list.as_slice() {
         let value = ev.call(fun, &[element], pos)?;
         lists.push(ev.force_list(
             value,
-            pos,
+            place,
             "while evaluating the return value of the function passed to builtins.concatMap",
         )?);
     }

@@ -255,7 +255,7 @@ impl Compiler<'_> {
             ExprKind::With { scope, body } => self.in_frame(|this| {
                 let scope = this.delayed(scope, None);
                 let place = this.scope.new_slot();
-                this.scope.push_with(place);
+                this.scope.push_with(place, this.pos(expr.span));
                 let body = this.strict_ref(body);
                 this.scope.pop_with();
                 Code::Let {
@@ -393,9 +393,10 @@ impl Compiler<'_> {
         let scopes: Vec<WithScope> = self
             .scope
             .withs()
-            .map(|(depth, slot)| WithScope {
+            .map(|(depth, slot, pos)| WithScope {
                 depth,
                 slot,
+                pos,
                 hint: Cell::new(0),
                 missing_in: Cell::new(0),
             })
@@ -535,10 +536,12 @@ impl Compiler<'_> {
             .and_then(|name| self.is_shadowed(name))
         {
             let fun = self.variable(name, pos);
-            let mut args = [self.delayed(left, None), self.delayed(right, None)];
-            if matches!(op, BinaryOp::Greater | BinaryOp::LessEq) {
-                args.reverse();
-            }
+            let args = match op {
+                BinaryOp::Greater | BinaryOp::LessEq => {
+                    [self.delayed(right, None), self.delayed(left, None)]
+                }
+                _ => [self.delayed(left, None), self.delayed(right, None)],
+            };
             let call = Code::Call {
                 fun: self.place_code(fun),
                 args: self.ev.heap.alloc_slice(&args),
@@ -574,8 +577,13 @@ impl Compiler<'_> {
             Operator::Add => self.operands_pos(left, right, pos),
             _ => [self.own_pos(left), self.own_pos(right)],
         };
-        let left = self.strict_ref(left);
-        let right = self.strict_ref(right);
+        // `a > b` is `b < a`, also where names are looked up: the first that is nowhere is told.
+        let (left, right) = if matches!(op, Operator::Greater | Operator::LessEq) {
+            let right = self.strict_ref(right);
+            (self.strict_ref(left), right)
+        } else {
+            (self.strict_ref(left), self.strict_ref(right))
+        };
         Code::Binary(self.ev.heap.alloc_code(BinaryCode {
             op,
             left,

@@ -3,6 +3,8 @@
 use rustc_hash::FxHashMap;
 use xbuild_syntax::symbol::Symbol;
 
+use crate::position::Pos;
+
 /// Where a variable is: the frame, counted from the outermost, and the slot in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Place {
@@ -16,7 +18,7 @@ pub(super) struct Scope {
     /// The places of each name, innermost last.
     names: FxHashMap<Symbol, Vec<Place>>,
     /// The sets of the surrounding `with`s, innermost last.
-    withs: Vec<Place>,
+    withs: Vec<(Place, Pos)>,
     /// How many slots each frame has so far, innermost last.
     frames: Vec<u32>,
     /// Whether the code being compiled runs exactly once in each instance of the innermost frame, so that it may have
@@ -72,8 +74,9 @@ impl Scope {
         }
     }
 
-    pub(super) fn push_with(&mut self, place: Place) {
-        self.withs.push(place);
+    /// `pos` is where the `with` is.
+    pub(super) fn push_with(&mut self, place: Place, pos: Pos) {
+        self.withs.push((place, pos));
     }
 
     pub(super) fn pop_with(&mut self) {
@@ -90,11 +93,11 @@ impl Scope {
         self.frames.len() as u32 - 1 - place.frame
     }
 
-    /// The surrounding `with`s as (frames out, slot), innermost first.
-    pub(super) fn withs(&self) -> impl ExactSizeIterator<Item = (u32, u32)> {
+    /// The surrounding `with`s as (frames out, slot, place in the text), innermost first.
+    pub(super) fn withs(&self) -> impl ExactSizeIterator<Item = (u32, u32, Pos)> {
         self.withs
             .iter()
             .rev()
-            .map(|place| (self.depth(*place), place.slot))
+            .map(|(place, pos)| (self.depth(*place), place.slot, *pos))
     }
 }

@@ -401,8 +401,8 @@ impl Evaluator {
             }
             let scope = self.variable(frame, with.slot, pos)?;
             let Some(attrs) = scope.as_attrs() else {
-                return Err(self.type_error("a set", scope, pos).context(
-                    pos,
+                return Err(self.type_error("a set", scope, with.pos).context(
+                    with.pos,
                     "while evaluating the first subexpression of a with expression",
                 ));
             };
