@@ -46,6 +46,9 @@ impl Evaluator {
     ) -> Result<Vec<u8>> {
         let mut out = Vec::new();
         let value = self.force(value, pos)?;
+        if let Some(place) = self.function_place(value) {
+            return Err(EvalError::new(place, "cannot convert a function to JSON"));
+        }
         self.write_json(value, pos, context, form, &mut out)?;
         Ok(out)
     }
