@@ -13,7 +13,7 @@ fuzz_target!(|data: &[u8]| {
     let features = Features {
         pipe_operators: data.len() % 2 == 0,
         home: Some(Path::new("/home/someone")),
-        lints: None,
+        ..Features::default()
     };
     let arena = Bump::new();
     let id = sources.add("input.nix", data);

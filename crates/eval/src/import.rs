@@ -196,16 +196,9 @@ impl Evaluator {
             pipe_operators: self.settings.has_feature("pipe-operators"),
             home: home.as_deref(),
             lints: Some(&lints),
+            bare_bindings: form == Form::Bindings,
         };
-        let symbols = &mut self.symbols;
-        let expr = match form {
-            Form::Expression => {
-                xbuild_syntax::parse(&arena, symbols, &text, id, base_dir, features)
-            }
-            Form::Bindings => {
-                xbuild_syntax::parse_bindings(&arena, symbols, &text, id, base_dir, features)
-            }
-        };
+        let expr = xbuild_syntax::parse(&arena, &mut self.symbols, &text, id, base_dir, features);
         for warning in lints.warnings.take() {
             let text = warning.render_warning(&self.sources);
             self.host.message(text.trim_end().as_bytes());

@@ -262,6 +262,7 @@ impl Shared {
             pipe_operators: self.pipe_operators,
             home: self.home.as_deref(),
             lints: Some(&lints),
+            bare_bindings: false,
         };
         let base_dir = file.parent()?;
         let tree = Tree::try_new((Bump::new(), Arc::clone(&text)), |(arena, text)| {

@@ -25,5 +25,5 @@ pub mod symbol;
 
 pub use error::{SyntaxError, SyntaxErrorKind, render_place};
 pub use lint::{LintLevel, LintLevels, Lints};
-pub use parser::{Features, MAX_DEPTH, parse, parse_bindings};
+pub use parser::{Features, MAX_DEPTH, parse};
 pub use source::{Position, Sources};

@@ -17,7 +17,7 @@ fn show(text: &[u8]) -> Result<Vec<u8>, (SyntaxErrorKind, String)> {
     let features = Features {
         pipe_operators: true,
         home: Some(Path::new("/home/someone")),
-        lints: None,
+        ..Features::default()
     };
     match parse(
         &arena,

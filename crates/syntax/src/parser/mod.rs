@@ -48,6 +48,9 @@ pub struct Features<'h> {
     pub home: Option<&'h Path>,
     /// What is discouraged; without, nothing is told.
     pub lints: Option<&'h Lints>,
+    /// The text is not an expression but the bindings of a set without its braces, at least one, as they are given to a repl: the
+    /// last may lack its `;`.
+    pub bare_bindings: bool,
 }
 
 type Result<T> = std::result::Result<T, SyntaxError>;
@@ -65,56 +68,6 @@ pub fn parse<'a>(
     origin: SourceId,
     base_dir: &Path,
     features: Features<'_>,
-) -> Result<&'a Expr<'a>> {
-    parse_with(
-        arena,
-        symbols,
-        source,
-        origin,
-        base_dir,
-        features,
-        |parser| {
-            parser.bump();
-            parser.expr()
-        },
-    )
-}
-
-/// Parses `source` as the bindings of a set without its braces, as they are given to a repl: the last one may lack its `;`.
-///
-/// # Errors
-/// Those of [`parse`], and when there is no binding.
-pub fn parse_bindings<'a>(
-    arena: &'a Bump,
-    symbols: &mut Symbols,
-    source: &'a [u8],
-    origin: SourceId,
-    base_dir: &Path,
-    features: Features<'_>,
-) -> Result<&'a Expr<'a>> {
-    parse_with(
-        arena,
-        symbols,
-        source,
-        origin,
-        base_dir,
-        features,
-        |parser| {
-            parser.bare_bindings = true;
-            parser.bump();
-            parser.bare_set()
-        },
-    )
-}
-
-fn parse_with<'a, 'p>(
-    arena: &'a Bump,
-    symbols: &'p mut Symbols,
-    source: &'a [u8],
-    origin: SourceId,
-    base_dir: &'p Path,
-    features: Features<'p>,
-    work: impl FnOnce(&mut Parser<'a, 'p>) -> Result<Expr<'a>>,
 ) -> Result<&'a Expr<'a>> {
     if u32::try_from(source.len()).is_err() {
         let span = Span {
@@ -153,9 +106,14 @@ fn parse_with<'a, 'p>(
         buffer: Vec::new(),
         frozen: Vec::new(),
         free_sets: Vec::new(),
-        bare_bindings: false,
+        bare_bindings: features.bare_bindings,
     };
-    let expr = work(&mut parser)?;
+    parser.bump();
+    let expr = if features.bare_bindings {
+        parser.bare_set()?
+    } else {
+        parser.expr()?
+    };
     if parser.tok.kind != Tok::Eof {
         return Err(parser.unexpected("end of file", "end of file"));
     }

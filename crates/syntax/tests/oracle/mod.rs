@@ -27,7 +27,7 @@ pub(crate) fn ours(
     let features = Features {
         home: Some(Path::new(HOME)),
         pipe_operators,
-        lints: None,
+        ..Features::default()
     };
     match parse(&arena, &mut symbols, &source, id, base, features) {
         Ok(expr) => Ok(print::show(expr, &symbols)),
